@@ -1,0 +1,3 @@
+"""soakd: a long-running database load daemon that measures truthfully."""
+
+__version__ = "0.1.0"
