@@ -1,0 +1,1 @@
+"""Measuring in fixed memory, and carrying the measurements between processes."""

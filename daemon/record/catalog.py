@@ -1,0 +1,79 @@
+"""Every metric that soakd exports: name, kind, labels and meaning, in one table."""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, NamedTuple
+
+Kind = Literal["counter", "gauge", "histogram"]
+
+
+class Metric(NamedTuple):
+    """One metric family.
+
+    Attributes:
+        kind: Prometheus type.
+        labels: label names, in the order of a key's values. The values are closed sets.
+        help: one sentence for people who read /metrics.
+    """
+
+    kind: Kind
+    labels: tuple[str, ...]
+    help: str
+
+
+METRICS: Mapping[str, Metric] = {
+    "soakd_ops_total": Metric("counter", ("pool", "op", "outcome"), "Operations by outcome."),
+    "soakd_op_errors_total": Metric("counter", ("pool", "op", "class"), "Failed operations by class of error."),
+    "soakd_ops_dropped_total": Metric(
+        "counter", ("pool", "reason"), "Intended operations that never ran: backlog, outage, queue_full, stopping."
+    ),
+    "soakd_op_response_seconds": Metric(
+        "histogram", ("pool", "op"), "From the intended time to the end: what a user would have waited."
+    ),
+    "soakd_op_service_seconds": Metric(
+        "histogram", ("pool", "op"), "From being taken up by the database to the end, COMMIT included."
+    ),
+    "soakd_op_queue_wait_seconds": Metric(
+        "histogram", ("pool", "op"), "From dispatch to being taken up by the database: batch queue, pool or lane."
+    ),
+    "soakd_schedule_lag_seconds": Metric("histogram", ("pool",), "How late operations were dispatched."),
+    "soakd_ops_in_flight": Metric("gauge", ("pool",), "Operations under way."),
+    "soakd_workers": Metric("gauge", ("pool",), "Workers running."),
+    "soakd_target_ops_per_second": Metric("gauge", ("pool",), "Rate asked for; 0 in a closed loop."),
+    "soakd_rows_total": Metric("counter", ("outcome",), "Rows by what became of them; accepted is the sum of the others."),
+    "soakd_rows_in_doubt_total": Metric("counter", (), "Rows whose COMMIT got no answer and was never settled."),
+    "soakd_flushes_total": Metric("counter", ("reason", "outcome"), "Batches by what triggered them."),
+    "soakd_flush_rows": Metric("histogram", (), "Rows in a batch."),
+    "soakd_flush_seconds": Metric("histogram", (), "Time to write a batch, COMMIT included, retries excluded."),
+    "soakd_commit_seconds": Metric("histogram", (), "Time of a batch's COMMIT alone."),
+    "soakd_batch_queue_rows": Metric("gauge", (), "Rows waiting to be written."),
+    "soakd_batch_queue_capacity_rows": Metric("gauge", (), "Rows that may wait at most."),
+    "soakd_batch_queue_utilization_ratio": Metric("gauge", (), "Rows waiting by rows that may wait, 0 to 1."),
+    "soakd_batch_size_limit_rows": Metric("gauge", (), "Configured batch size."),
+    "soakd_batch_timeout_seconds": Metric("gauge", (), "Configured batch timeout; 0 is group commit."),
+    "soakd_queue_full_total": Metric("counter", ("action",), "Rows that met a full queue, by what was done."),
+    "soakd_retries_total": Metric("counter", ("class",), "Batches tried again, by class of error."),
+    "soakd_pool_connections": Metric("gauge", ("pool", "state"), "Connections, or lanes, by state."),
+    "soakd_event_loop_lag_seconds": Metric("histogram", ("shard",), "How late the engine's own timers fire."),
+    "soakd_engine_cpu_ratio": Metric("gauge", ("shard",), "CPU seconds the engine uses per second."),
+    "soakd_engine_rss_bytes": Metric("gauge", ("shard",), "Resident memory of the engine."),
+    "soakd_engine_restarts_total": Metric("counter", ("shard",), "Engines that died and were replaced."),
+    "soakd_engine_gap_seconds_total": Metric("counter", ("shard",), "Time without load between a death and its replacement."),
+    "soakd_generator_limited": Metric("gauge", ("shard",), "1 while the engine, not the database, is the bottleneck."),
+    "soakd_supervisor_rss_bytes": Metric("gauge", (), "Resident memory of the supervisor."),
+    "soakd_target_up": Metric("gauge", (), "1 while the database answers."),
+    "soakd_run_phase": Metric("gauge", ("phase",), "1 for the phase that the run is in."),
+    "soakd_build_info": Metric("gauge", ("version", "python"), "Always 1."),
+    "soakd_run_info": Metric("gauge", ("run_id", "backend", "workload"), "Always 1."),
+}
+
+LATENCY_BOUNDS: Sequence[float] = (
+    0.00005, 0.0001, 0.00015, 0.00025, 0.0005, 0.00075, 0.001, 0.0015, 0.0025, 0.005, 0.0075, 0.01, 0.015,
+    0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0,
+)  # fmt: skip
+"""Prometheus bucket bounds of every latency histogram, s."""
+
+
+def row_bounds(batch_size: int) -> Sequence[float]:
+    """Return the bucket bounds of `soakd_flush_rows`: powers of two and the batch size itself."""
+    powers = {float(2**n) for n in range(18) if 2**n < 2 * batch_size}
+    return sorted(powers | {float(batch_size)})
