@@ -1,0 +1,1 @@
+"""What the pools do to a database: one module per workload."""

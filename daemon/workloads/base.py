@@ -1,0 +1,54 @@
+"""What every workload offers to the load loop."""
+
+from collections.abc import Sequence
+from random import Random
+from typing import NamedTuple, Protocol
+
+from daemon.backends.base import Dialect
+from daemon.ops import OpSpec, Row, Table, Transaction
+
+EPOCH_KEYS = 1 << 40
+"""Sequence numbers that one life of a shard may use per worker: a restarted shard begins at
+epoch × `EPOCH_KEYS`, so that no key is ever used twice."""
+
+
+class Identity(NamedTuple):
+    """Whose rows these are.
+
+    Attributes:
+        run: number of the run, unique in the database.
+        shard: number of the shard, from 0.
+        epoch: how often the shard was restarted.
+    """
+
+    run: int
+    shard: int
+    epoch: int
+
+    @property
+    def first_seq(self) -> int:
+        """Sequence number of every worker's first row."""
+        return self.epoch * EPOCH_KEYS
+
+
+class Workload(Protocol):
+    """A closed set of operations, and how to make the next one of each kind.
+
+    A row's values begin with (run, shard, worker, seq): its key, unique for ever. A worker
+    has one row under way at most, and its sequence numbers follow one another without gaps.
+    """
+
+    ops: Sequence[OpSpec]
+    tables: Sequence[Table]
+
+    def schema(self, dialect: Dialect) -> Sequence[str]:
+        """Return the statements that create the tables and their indexes."""
+        ...
+
+    def make(self, op: int, worker: int, rng: Random) -> Row | Transaction:
+        """Return the next operation of kind `ops[op]`; keys and payload are drawn now."""
+        ...
+
+    def unused(self, row: Row) -> None:
+        """Take a row back that was never accepted, so that its sequence number is used next."""
+        ...
