@@ -110,6 +110,10 @@ class OpRecorder:
         if outcome == "error":
             return
         series = self._series[op]
+        if served >= done:  # a timeout that the database never took up has no service time
+            series.response.add(max(done - intended, 0.0))
+            series.lag.add(max(dispatched - intended, 0.0))
+            return
         series.intended.append(intended)
         series.dispatched.append(dispatched)
         series.served.append(served)

@@ -1,0 +1,1 @@
+"""Making the load: when, who, and how rows are gathered."""

@@ -1,0 +1,316 @@
+"""Gathering rows into transactions, and acknowledging them after COMMIT, never before."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from random import Random
+from typing import Literal, NamedTuple
+
+from daemon.backends.base import Backend
+from daemon.clock import Clock
+from daemon.errors import OpError
+from daemon.load.account import ABANDONED, ACCEPTED, COMMITTED, FAILED, IN_DOUBT, Cells
+from daemon.ops import Table, Timed, Values
+from daemon.record.recorder import Recorder
+
+Reason = Literal["size", "timeout", "group", "drain"]
+Ack = asyncio.Future[None]
+Item = tuple[Values, float, float, Ack, float]  # values, intended, dispatched, ack, queued
+
+
+class BatchPolicy(NamedTuple):
+    """When a batch is written, and what happens when it cannot be.
+
+    Attributes:
+        size: rows that trigger a flush, and the most in one batch.
+        timeout: s the oldest row may wait for more; 0 flushes whatever waits (group commit).
+        capacity: rows that may wait.
+        flushers: batches written at the same time.
+        retry_initial: first pause before another try, s; doubled each time, with jitter.
+        retry_cap: longest pause, s.
+        retry_budget: time after which the rows of a failing batch are given up, s.
+    """
+
+    size: int
+    timeout: float
+    capacity: int
+    flushers: int = 1
+    retry_initial: float = 0.01
+    retry_cap: float = 1.0
+    retry_budget: float = 120.0
+
+    def pause(self, attempt: int, rng: Random) -> float:
+        """Return the pause after failure number `attempt` (from 0), s: half fixed, half random."""
+        ceiling = min(self.retry_cap, self.retry_initial * 2.0 ** min(attempt, 60))
+        return ceiling * (0.5 + 0.5 * rng.random())
+
+
+class Stopping(Exception):  # noqa: N818 - a state, not an error
+    """The row was not accepted because the run is ending."""
+
+
+class BatchWriter:
+    """A bounded queue of rows for one table, and the tasks that write it.
+
+    Bounds: `policy.capacity` rows wait and `policy.flushers × policy.size` are being written.
+    All methods are called on one event loop, so nothing can come between a test and the act
+    that follows it.
+    """
+
+    def __init__(
+        self,
+        *,
+        op: int,
+        table: Table,
+        policy: BatchPolicy,
+        backend: Backend,
+        recorder: Recorder,
+        cells: Cells,
+        clock: Clock,
+        rng: Random,
+        on_failed: Callable[[Values, OpError], None],
+    ) -> None:
+        """Prepare; `run` does the work.
+
+        Args:
+            op: number of the operation that the rows are recorded as.
+            table: where the rows go.
+            policy: size, timeout and bounds.
+            backend: what writes them.
+            recorder: where the measurements go.
+            cells: the counters of accepted and settled rows.
+            clock: monotonic time.
+            rng: jitter.
+            on_failed: told of each row that is given up, with the reason.
+        """
+        self._op = op
+        self._table = table
+        self._policy = policy
+        self._backend = backend
+        self._recorder = recorder
+        self._cells = cells
+        self._clock = clock
+        self._rng = rng
+        self._on_failed = on_failed
+        self._queue: deque[Item] = deque()
+        self._waiting: deque[Ack] = deque()  # writers that wait for room, first come first served
+        self._promised = 0  # room given to writers that have not come back for it yet
+        self._idle: deque[Ack] = deque()  # flushers with nothing to do
+        self._writing = 0
+        self._closing = False
+        self._loop = asyncio.get_running_loop()
+
+    @property
+    def depth(self) -> int:
+        """Rows that wait in the queue."""
+        return len(self._queue)
+
+    @property
+    def policy(self) -> BatchPolicy:
+        """The bounds in force."""
+        return self._policy
+
+    def offer(self, values: Values, intended: float, dispatched: float) -> Ack | None:
+        """Accept a row, or return None when the queue is full.
+
+        Returns:
+            A future that is done once the row is committed; it fails with `OpError` when the
+            row is given up.
+
+        Raises:
+            Stopping: the writer is closing.
+        """
+        if self._closing:
+            raise Stopping
+        if self._waiting or len(self._queue) + self._promised >= self._policy.capacity:
+            return None
+        return self._accept(values, intended, dispatched, dispatched)
+
+    def room(self) -> Ack:
+        """Return a future that is done when there is room; `claim` must follow at once.
+
+        It fails with `Stopping` when the writer closes first.
+        """
+        future = self._loop.create_future()
+        self._waiting.append(future)
+        return future
+
+    def claim(self, values: Values, intended: float, dispatched: float) -> Ack:
+        """Accept a row into the room that `room` promised.
+
+        Raises:
+            Stopping: the writer was closed in between.
+        """
+        self._promised -= 1
+        if self._closing:
+            raise Stopping
+        return self._accept(values, intended, dispatched, self._clock.now())
+
+    def _accept(self, values: Values, intended: float, dispatched: float, queued: float) -> Ack:
+        self._cells[ACCEPTED] += 1
+        ack = self._loop.create_future()
+        queue = self._queue
+        queue.append((values, intended, dispatched, ack, queued))
+        # The first row starts the timeout, a full batch ends it; rows between change nothing.
+        if self._idle and (len(queue) == 1 or len(queue) >= self._policy.size):
+            _resolve(self._idle.popleft())
+        return ack
+
+    async def run(self) -> None:
+        """Write until `close` was called and the queue is empty."""
+        async with asyncio.TaskGroup() as tasks:
+            for n in range(self._policy.flushers):
+                tasks.create_task(self._flusher(), name=f"flusher-{n}")
+
+    def close(self) -> None:
+        """Accept nothing more, turn waiting writers away, and write what was accepted."""
+        self._closing = True
+        for future in self._waiting:
+            if not future.done():
+                future.set_exception(Stopping())
+        self._waiting.clear()
+        while self._idle:
+            _resolve(self._idle.popleft())
+
+    def abandon(self) -> int:
+        """Give up everything that is not settled, after `run` was cancelled; return the number of rows."""
+        left = len(self._queue) + self._writing
+        self._cells[ABANDONED] += left
+        self._cells[IN_DOUBT] += self._writing
+        for item in self._queue:
+            _refuse(item[3], OpError("other", "abandoned at the end of the drain"))
+        self._queue.clear()
+        self._writing = 0
+        return left
+
+    async def _flusher(self) -> None:
+        while True:
+            taken = await self._take()
+            if taken is None:
+                return
+            batch, reason = taken
+            self._writing += len(batch)
+            await self._write(batch, reason, again=False)
+
+    async def _take(self) -> tuple[list[Item], Reason] | None:
+        """Wait for a batch that is due; None when there will be no more."""
+        while True:
+            reason, wait = self._due()
+            if reason is not None:
+                return self._pop(), reason
+            if self._closing:
+                return None
+            await self._sleep(wait)
+
+    def _due(self) -> tuple[Reason | None, float | None]:
+        """Return why a batch is due now, or else how long until one is (None: until a row comes)."""
+        waiting = len(self._queue)
+        if not waiting:
+            return None, None
+        if waiting >= self._policy.size:
+            return "size", None
+        if self._closing:
+            return "drain", None
+        if self._policy.timeout == 0:
+            return "group", None
+        wait = self._queue[0][4] + self._policy.timeout - self._clock.now()
+        return ("timeout", None) if wait <= 0 else (None, wait)
+
+    def _pop(self) -> list[Item]:
+        queue = self._queue
+        batch = [queue.popleft() for _ in range(min(len(queue), self._policy.size))]
+        room = self._policy.capacity - len(queue) - self._promised
+        while room > 0 and self._waiting:
+            future = self._waiting.popleft()
+            if not future.done():
+                future.set_result(None)
+                self._promised += 1
+                room -= 1
+        # What is left may be a batch of its own, for another flusher.
+        if self._idle and queue:
+            _resolve(self._idle.popleft())
+        return batch
+
+    async def _sleep(self, wait: float | None) -> None:
+        wake = self._loop.create_future()
+        self._idle.append(wake)
+        timer = None if wait is None else self._loop.call_later(wait, _resolve, wake)
+        try:
+            await wake
+        finally:
+            if timer is not None:
+                timer.cancel()
+                # Woken by the timer, the future still stands among the idle ones.
+                if wake in self._idle:
+                    self._idle.remove(wake)
+
+    async def _write(self, batch: Sequence[Item], reason: Reason, *, again: bool) -> None:
+        """Write a batch, trying again while the failure may pass; split it when it cannot."""
+        rows = [item[0] for item in batch]
+        give_up = self._clock.now() + self._policy.retry_budget
+        in_doubt = False
+        attempt = 0
+        while True:
+            begun = self._clock.now()
+            try:
+                timed = await self._backend.write_rows(self._table, rows, again=again)
+            except OpError as error:
+                self._recorder.flush(reason, "error", len(rows), 0.0, 0.0)
+                in_doubt |= error.in_doubt
+                again |= error.in_doubt
+                if not error.transient:
+                    await self._isolate(batch, reason, error, again=again)
+                    return
+                if self._clock.now() >= give_up:
+                    self._fail(batch, error, in_doubt=in_doubt)
+                    return
+                self._recorder.count("soakd_retries_total", error.error_class)
+                await asyncio.sleep(self._policy.pause(attempt, self._rng))
+                attempt += 1
+            else:
+                self._recorder.flush(reason, "ok", len(rows), timed.done - begun, timed.commit)
+                self._acknowledge(batch, timed)
+                return
+
+    async def _isolate(self, batch: Sequence[Item], reason: Reason, error: OpError, *, again: bool) -> None:
+        """Halve a batch that the database refuses until the bad row stands alone."""
+        if len(batch) == 1:
+            self._fail(batch, error, in_doubt=False)
+            self._on_failed(batch[0][0], error)
+            return
+        middle = len(batch) // 2
+        await self._write(batch[:middle], reason, again=again)
+        await self._write(batch[middle:], reason, again=again)
+
+    def _acknowledge(self, batch: Sequence[Item], timed: Timed) -> None:
+        self._cells[COMMITTED] += len(batch)
+        self._writing -= len(batch)
+        _, intended, dispatched, acks, _ = zip(*batch, strict=True)
+        late = [ack.done() for ack in acks]
+        if any(late):  # those writers have gone away with a timeout, which is what was recorded
+            kept = [item for item, gone in zip(batch, late, strict=True) if not gone]
+            intended = tuple(item[1] for item in kept)
+            dispatched = tuple(item[2] for item in kept)
+            acks = tuple(item[3] for item in kept)
+        if intended:
+            self._recorder.rows(self._op, intended, dispatched, timed.served, timed.done)
+        for ack in acks:
+            ack.set_result(None)
+
+    def _fail(self, batch: Sequence[Item], error: OpError, *, in_doubt: bool) -> None:
+        self._cells[FAILED] += len(batch)
+        if in_doubt:
+            self._cells[IN_DOUBT] += len(batch)
+        self._writing -= len(batch)
+        for item in batch:
+            _refuse(item[3], error)
+
+
+def _resolve(future: Ack) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+def _refuse(ack: Ack, error: OpError) -> None:
+    if not ack.done():
+        ack.set_exception(error)

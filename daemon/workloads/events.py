@@ -1,0 +1,197 @@
+"""The workload `events`: a log of events, written in batches and read by key, time, service and level."""
+
+from collections.abc import Callable, Mapping, Sequence
+from random import Random
+from typing import Any, NamedTuple
+
+from daemon.backends.base import Dialect
+from daemon.ops import OpSpec, Row, Table, Transaction, Tx, Values
+from daemon.workloads.base import Identity
+from daemon.workloads.keys import DISTRIBUTIONS, Distribution
+
+EVENTS = Table(
+    "events",
+    (
+        ("run", "bigint"),
+        ("shard", "int"),
+        ("worker", "int"),
+        ("seq", "bigint"),
+        ("ts", "bigint"),  # microseconds since the Unix epoch
+        ("level", "text"),
+        ("service", "text"),
+        ("message", "text"),
+        ("attributes", "json"),
+    ),
+    ("run", "shard", "worker", "seq"),
+)
+
+LEVELS = ("debug",) * 32 + ("info",) * 80 + ("warning",) * 12 + ("error",) * 4  # 128: one per 7 random bits
+WORDS = (
+    "request response timeout connection user order payment cache index query commit retry batch "
+    "queue worker session token upload download shard replica node accepted rejected completed started"
+).split()
+ATTRIBUTES = 4096  # different attribute documents
+TEXT = 1 << 16  # characters that messages are cut from; a power of two
+
+APPEND, BY_KEY, NEWEST, BY_SERVICE, LEVEL_COUNTS = range(5)
+_COLUMNS = ", ".join(name for name, _ in EVENTS.columns)
+
+
+class Stretch(NamedTuple):
+    """Rows that are there to be read: `count` of them, from sequence number `first` on."""
+
+    run: int
+    shard: int
+    worker: int
+    first: int
+    count: int
+
+
+async def query(tx: Tx, sql: str, params: Sequence[Any]) -> list[Values]:
+    """Run the one statement of a read."""
+    return await tx.execute(sql, params)
+
+
+class Events:
+    """Rows and reads of one shard. Memory is fixed: a counter per worker and the payload pool."""
+
+    tables = (EVENTS,)
+
+    def __init__(
+        self,
+        *,
+        identity: Identity,
+        dialect: Dialect,
+        workers: int,
+        message_size: int,
+        services: int,
+        keys: Distribution,
+        limit: int,
+        window: float,
+        weights: Mapping[str, float],
+        existing: Sequence[Stretch],
+        wall: Callable[[], float],
+        rng: Random,
+    ) -> None:
+        """Prepare the payloads.
+
+        Args:
+            identity: whose rows these are.
+            dialect: how the database spells SQL.
+            workers: writers of this shard.
+            message_size: characters of a message.
+            services: number of different services.
+            keys: which rows are read by key.
+            limit: rows that a list returns at most.
+            window: span of time that reads look at, s.
+            weights: share of each read, by name.
+            existing: rows of an earlier run, read when this one writes none.
+            wall: seconds since the Unix epoch.
+            rng: fills the payload pool.
+        """
+        self.ops = (
+            OpSpec("append", "writer"),
+            *(OpSpec(name, "reader", weights[name]) for name in ("by_key", "newest", "by_service", "level_counts")),
+        )
+        self._identity = identity
+        self._first = identity.first_seq
+        self._seqs = [identity.first_seq] * workers
+        self._existing = existing
+        self._draw = DISTRIBUTIONS[keys]
+        self._limit = limit
+        self._window = round(window * 1e6)
+        self._wall = wall
+        self._size = message_size
+        self._services = [f"service-{n:04d}" for n in range(services)]
+        text = " ".join(rng.choices(WORDS, k=TEXT // 4))
+        self._text = (text * (1 + (TEXT + message_size) // len(text)))[: TEXT + message_size]
+        self._attributes = [
+            '{"user":%d,"status":%d,"bytes":%d}'
+            % (rng.randrange(100_000), rng.choice((200, 200, 200, 201, 404, 500)), rng.randrange(1 << 20))
+            for _ in range(ATTRIBUTES)
+        ]
+        self._sql = _statements(dialect)
+
+    def schema(self, dialect: Dialect) -> Sequence[str]:
+        """Return the table and an index for every read: see `Workload`."""
+        table, index = dialect.table("events"), dialect.index
+        return (
+            dialect.create_table(EVENTS),
+            f"CREATE INDEX {index('events_ts_level')} ON {table} (ts, level)",
+            f"CREATE INDEX {index('events_service_ts')} ON {table} (service, ts)",
+        )
+
+    def make(self, op: int, worker: int, rng: Random) -> Row | Transaction:
+        """Return the next operation of a kind: see `Workload`."""
+        if op == APPEND:
+            return self._append(worker, rng)
+        return Transaction(query, (self._sql[op], self._params(op, rng)), read_only=True, single=True)
+
+    def unused(self, row: Row) -> None:
+        """Take a row back: see `Workload`. A worker has one row under way, so it was the last."""
+        self._seqs[row.values[2]] -= 1
+
+    def _append(self, worker: int, rng: Random) -> Row:
+        seq = self._seqs[worker]
+        self._seqs[worker] = seq + 1
+        bits = rng.getrandbits(60)  # one draw for all choices: 7 level, 16 text, 12 attributes, 25 service
+        start = (bits >> 7) & (TEXT - 1)
+        return Row(
+            EVENTS,
+            (
+                self._identity.run,
+                self._identity.shard,
+                worker,
+                seq,
+                int(self._wall() * 1e6),
+                LEVELS[bits & 127],
+                self._services[(bits >> 35) % len(self._services)],
+                self._text[start : start + self._size],
+                self._attributes[(bits >> 23) & (ATTRIBUTES - 1)],
+            ),
+        )
+
+    def _params(self, op: int, rng: Random) -> Values:
+        if op == BY_KEY:
+            return self._key(rng)
+        now = int(self._wall() * 1e6)
+        if op == NEWEST:
+            return (self._limit,)
+        if op == BY_SERVICE:
+            end = now - uniform_span(self._window, rng)
+            service = self._services[int(rng.random() * len(self._services))]
+            return (service, end - self._window, end, self._limit)
+        return (now - self._window,)
+
+    def _key(self, rng: Random) -> Values:
+        """Return the key of a row that is there; of the first one when there is none yet.
+
+        A worker's last row may still be under way, the ones before it are settled.
+        """
+        if self._existing:
+            run, shard, worker, first, count = self._existing[int(rng.random() * len(self._existing))]
+        else:
+            run, shard, _ = self._identity
+            worker = int(rng.random() * len(self._seqs))
+            first = self._first
+            count = self._seqs[worker] - first - 1 if self._seqs else 0
+        return (run, shard, worker, first + (self._draw(count, rng) if count > 0 else 0))
+
+
+def uniform_span(span: int, rng: Random) -> int:
+    """Return a whole number of 0 … span − 1."""
+    return int(rng.random() * span)
+
+
+def _statements(dialect: Dialect) -> Mapping[int, str]:
+    def sql(template: str) -> str:
+        return dialect.sql(template, events="events")
+
+    return {
+        BY_KEY: sql(f"SELECT {_COLUMNS} FROM {{events}} WHERE run = ? AND shard = ? AND worker = ? AND seq = ?"),
+        NEWEST: sql(f"SELECT {_COLUMNS} FROM {{events}} ORDER BY ts DESC LIMIT ?"),
+        BY_SERVICE: sql(
+            f"SELECT {_COLUMNS} FROM {{events}} WHERE service = ? AND ts BETWEEN ? AND ? ORDER BY ts DESC LIMIT ?"
+        ),
+        LEVEL_COUNTS: sql("SELECT level, count(*) FROM {events} WHERE ts > ? GROUP BY level"),
+    }
