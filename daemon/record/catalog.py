@@ -66,6 +66,15 @@ METRICS: Mapping[str, Metric] = {
     "soakd_run_info": Metric("gauge", ("run_id", "backend", "workload"), "Always 1."),
 }
 
+# Closed sets of label values; the pools, operations, outcomes and error classes stand in `ops` and `errors`.
+ROW_OUTCOMES = ("accepted", "committed", "failed", "abandoned")
+FLUSH_REASONS = ("size", "timeout", "group", "drain")
+FLUSH_OUTCOMES = ("ok", "error")
+QUEUE_FULL_ACTIONS = ("blocked", "dropped")
+DROP_REASONS = ("backlog", "outage", "queue_full", "stopping")
+CONNECTION_STATES = ("busy", "idle", "waiting")
+PHASES = ("created", "preparing", "warming_up", "running", "draining", "finished", "failed")
+
 LATENCY_BOUNDS: Sequence[float] = (
     0.00005, 0.0001, 0.00015, 0.00025, 0.0005, 0.00075, 0.001, 0.0015, 0.0025, 0.005, 0.0075, 0.01, 0.015,
     0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0,

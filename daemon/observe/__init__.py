@@ -1,0 +1,1 @@
+"""Showing what happens while it happens: /metrics over HTTP and the samplers behind it."""
