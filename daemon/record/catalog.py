@@ -22,9 +22,13 @@ class Metric(NamedTuple):
 
 METRICS: Mapping[str, Metric] = {
     "soakd_ops_total": Metric("counter", ("pool", "op", "outcome"), "Operations by outcome."),
-    "soakd_op_errors_total": Metric("counter", ("pool", "op", "class"), "Failed operations by class of error."),
+    "soakd_op_errors_total": Metric(
+        "counter", ("pool", "op", "class"), "Failed operations by class of error."
+    ),
     "soakd_ops_dropped_total": Metric(
-        "counter", ("pool", "reason"), "Intended operations that never ran: backlog, outage, queue_full, stopping."
+        "counter",
+        ("pool", "reason"),
+        "Intended operations that never ran: backlog, outage, queue_full, stopping.",
     ),
     "soakd_op_response_seconds": Metric(
         "histogram", ("pool", "op"), "From the intended time to the end: what a user would have waited."
@@ -33,17 +37,25 @@ METRICS: Mapping[str, Metric] = {
         "histogram", ("pool", "op"), "From being taken up by the database to the end, COMMIT included."
     ),
     "soakd_op_queue_wait_seconds": Metric(
-        "histogram", ("pool", "op"), "From dispatch to being taken up by the database: batch queue, pool or lane."
+        "histogram",
+        ("pool", "op"),
+        "From dispatch to being taken up by the database: batch queue, pool or lane.",
     ),
     "soakd_schedule_lag_seconds": Metric("histogram", ("pool",), "How late operations were dispatched."),
     "soakd_ops_in_flight": Metric("gauge", ("pool",), "Operations under way."),
     "soakd_workers": Metric("gauge", ("pool",), "Workers running."),
     "soakd_target_ops_per_second": Metric("gauge", ("pool",), "Rate asked for; 0 in a closed loop."),
-    "soakd_rows_total": Metric("counter", ("outcome",), "Rows by what became of them; accepted is the sum of the others."),
-    "soakd_rows_in_doubt_total": Metric("counter", (), "Rows whose COMMIT got no answer and was never settled."),
+    "soakd_rows_total": Metric(
+        "counter", ("outcome",), "Rows by what became of them; accepted is the sum of the others."
+    ),
+    "soakd_rows_in_doubt_total": Metric(
+        "counter", (), "Rows whose COMMIT got no answer and was never settled."
+    ),
     "soakd_flushes_total": Metric("counter", ("reason", "outcome"), "Batches by what triggered them."),
     "soakd_flush_rows": Metric("histogram", (), "Rows in a batch."),
-    "soakd_flush_seconds": Metric("histogram", (), "Time to write a batch, COMMIT included, retries excluded."),
+    "soakd_flush_seconds": Metric(
+        "histogram", (), "Time to write a batch, COMMIT included, retries excluded."
+    ),
     "soakd_commit_seconds": Metric("histogram", (), "Time of a batch's COMMIT alone."),
     "soakd_batch_queue_rows": Metric("gauge", (), "Rows waiting to be written."),
     "soakd_batch_queue_capacity_rows": Metric("gauge", (), "Rows that may wait at most."),
@@ -57,8 +69,12 @@ METRICS: Mapping[str, Metric] = {
     "soakd_engine_cpu_ratio": Metric("gauge", ("shard",), "CPU seconds the engine uses per second."),
     "soakd_engine_rss_bytes": Metric("gauge", ("shard",), "Resident memory of the engine."),
     "soakd_engine_restarts_total": Metric("counter", ("shard",), "Engines that died and were replaced."),
-    "soakd_engine_gap_seconds_total": Metric("counter", ("shard",), "Time without load between a death and its replacement."),
-    "soakd_generator_limited": Metric("gauge", ("shard",), "1 while the engine, not the database, is the bottleneck."),
+    "soakd_engine_gap_seconds_total": Metric(
+        "counter", ("shard",), "Time without load between a death and its replacement."
+    ),
+    "soakd_generator_limited": Metric(
+        "gauge", ("shard",), "1 while the engine, not the database, is the bottleneck."
+    ),
     "soakd_supervisor_rss_bytes": Metric("gauge", (), "Resident memory of the supervisor."),
     "soakd_target_up": Metric("gauge", (), "1 while the database answers."),
     "soakd_run_phase": Metric("gauge", ("phase",), "1 for the phase that the run is in."),
