@@ -13,7 +13,9 @@ single value or for a whole numpy array.
 
 import struct
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple, Self
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -28,7 +30,8 @@ Counts = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
 
-class Layout(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Layout:
     """The range of a histogram: `octaves` doublings from 2**`exponent` upwards.
 
     Values below the range are counted in the first bucket, values above it in the last;
@@ -55,13 +58,14 @@ class Layout(NamedTuple):
 
     def indices(self, values: Floats) -> Counts:
         """Return the bucket numbers of an array of any length."""
-        tops = values.view(np.int64) >> _SHIFT
+        tops: Counts = values.view(np.int64) >> _SHIFT
         return np.clip(tops - self.first, 0, self.size - 1)
 
     def edges(self) -> Floats:
         """Return the lower edge of every bucket and, last, the end of the range: `size + 1` values."""
         octave, step = np.divmod(np.arange(self.size + 1), _PER_OCTAVE)
-        return np.ldexp(1.0 + step / _PER_OCTAVE, octave + self.exponent)
+        edges: Floats = np.ldexp(1.0 + step / _PER_OCTAVE, octave + self.exponent)
+        return edges
 
 
 SECONDS = Layout(exponent=-20, octaves=32)  # 0.95 µs to 4096 s
@@ -103,7 +107,13 @@ class Histogram:
         self.max = max(self.max, float(values.max()))
 
     def merge(self, other: "Histogram") -> None:
-        """Add the values of another histogram of the same layout."""
+        """Add the values of another histogram.
+
+        Raises:
+            ValueError: it has another layout.
+        """
+        if other.layout != self.layout:
+            raise ValueError(f"cannot merge layout {other.layout} into {self.layout}")
         self.counts += other.counts
         self.count += other.count
         self.sum += other.sum
@@ -180,14 +190,10 @@ class Histogram:
         return made
 
 
-_EDGES: dict[Layout, Floats] = {}
-
-
+@cache
 def _edges(layout: Layout) -> Floats:
     """Return `layout.edges()`, computed once per layout."""
-    if layout not in _EDGES:
-        _EDGES[layout] = layout.edges()
-    return _EDGES[layout]
+    return layout.edges()
 
 
 def _restore(
