@@ -1,5 +1,6 @@
 """The settings of a run: what they are, their units, bounds and defaults."""
 
+import ipaddress
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,9 +15,10 @@ from pydantic import (
     field_validator,
     model_validator,
 )
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from daemon.units import format_duration, parse_duration, parse_size
+from daemon.errors import UsageError
+from daemon.target import MASK, parse_target, redact
+from daemon.units import format_duration, format_size, parse_duration, parse_size
 
 Duration = Annotated[
     float,
@@ -27,13 +29,20 @@ Duration = Annotated[
 Size = Annotated[
     int,
     BeforeValidator(parse_size),
+    PlainSerializer(format_size, when_used="json"),
     WithJsonSchema({"type": ["string", "integer"], "examples": ["4KiB", "64MiB", 4096]}),
+]
+PageSize = Annotated[
+    Literal[512, 1024, 2048, 4096, 8192, 16384, 32768, 65536],
+    # a literal takes no text, and text is what the environment and the command line give
+    BeforeValidator(parse_size),
 ]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Rate = Annotated[float, Field(gt=0, le=10_000_000, allow_inf_nan=False)]
 
 MAX_SHARDS = 64
 MAX_WORKERS = 10_000
+MAX_PORT = 65_535
 
 
 class Section(BaseModel):
@@ -48,24 +57,33 @@ class Pools(Section):
     writers: int = Field(10, ge=0, le=MAX_WORKERS, description="Concurrent writers, over all shards.")
     readers: int = Field(5, ge=0, le=MAX_WORKERS, description="Concurrent readers, over all shards.")
     write_rate: Rate | None = Field(
-        None, description="Writes per second to offer (open loop); unset: as fast as answers come (closed loop)."
+        None,
+        description="Writes per second to offer (open loop); unset: as fast as answers come (closed loop).",
     )
     read_rate: Rate | None = Field(None, description="Reads per second to offer; unset: closed loop.")
     arrivals: Literal["constant", "poisson"] = Field(
         "constant", description="How the arrivals of an open loop are spaced."
     )
-    write_think_time: Duration = Field(0.0, description="Pause of a writer after each operation, closed loop only.")
-    read_think_time: Duration = Field(0.0, description="Pause of a reader after each operation, closed loop only.")
+    write_think_time: Duration = Field(
+        0.0, description="Pause of a writer after each operation, closed loop only."
+    )
+    read_think_time: Duration = Field(
+        0.0, description="Pause of a reader after each operation, closed loop only."
+    )
     max_backlog: Duration = Field(
         10.0, description="Intended operations later than this are dropped and counted, open loop only."
     )
-    op_timeout: Duration = Field(30.0, description="An operation without an answer by then is a timeout; 0: never.")
+    op_timeout: Duration = Field(
+        30.0, description="An operation without an answer by then is a timeout; 0: never."
+    )
 
 
 class Retry(Section):
     """How a batch that failed for a passing reason is tried again."""
 
-    initial: Duration = Field(0.01, gt=0, description="First pause; each further one is doubled, with jitter.")
+    initial: Duration = Field(
+        0.01, gt=0, description="First pause; each further one is doubled, with jitter."
+    )
     cap: Duration = Field(1.0, gt=0, description="Longest pause.")
     budget: Duration = Field(
         120.0, description="Rows of a batch that still fails after this time are counted as failed."
@@ -75,7 +93,9 @@ class Retry(Section):
 class Batch(Section):
     """How rows are gathered into transactions."""
 
-    size: int = Field(100, ge=1, le=100_000, description="Rows that trigger a flush, and the most in one batch.")
+    size: int = Field(
+        100, ge=1, le=100_000, description="Rows that trigger a flush, and the most in one batch."
+    )
     timeout: Duration = Field(
         0.01, description="A flush begins when the oldest row has waited so long; 0: group commit."
     )
@@ -83,15 +103,19 @@ class Batch(Section):
     on_full: Literal["block", "drop"] = Field(
         "block", description="What a writer does when the queue is full: wait, or drop the row and count it."
     )
-    flushers: int = Field(2, ge=1, le=64, description="Batches written at the same time per shard (PostgreSQL; SQLite has 1).")
-    drain_timeout: Duration = Field(20.0, description="At the stop, rows not written by then are abandoned and counted.")
+    flushers: int = Field(
+        2, ge=1, le=64, description="Batches written at the same time per shard (PostgreSQL; SQLite has 1)."
+    )
+    drain_timeout: Duration = Field(
+        20.0, description="At the stop, rows not written by then are abandoned and counted."
+    )
     retry: Retry = Field(default_factory=Retry, description="How a failed batch is tried again.")
 
     @model_validator(mode="after")
     def _fits(self) -> "Batch":
         if self.size > self.queue_size:
             raise ValueError(
-                f"size {self.size} is larger than queue_size {self.queue_size}: "
+                f"batch.size {self.size} is larger than batch.queue_size {self.queue_size}: "
                 "a batch could never fill; lower batch.size or raise batch.queue_size"
             )
         return self
@@ -108,7 +132,7 @@ class EventReads(Section):
     @model_validator(mode="after")
     def _some(self) -> "EventReads":
         if not (self.by_key or self.newest or self.by_service or self.level_counts):
-            raise ValueError("all weights are 0; give at least one read a weight above 0")
+            raise ValueError("events.reads: all weights are 0; give at least one read a weight above 0")
         return self
 
 
@@ -136,31 +160,46 @@ class Sqlite(Section):
         1000, ge=1, le=1_000_000, description="Pages in the WAL after which a PASSIVE checkpoint is made."
     )
     wal_limit: Size = Field(
-        256 * 2**20, ge=65536, description="Size of the WAL from which on checkpoints RESTART it, waiting for readers."
+        256 * 2**20,
+        ge=65536,
+        description="Size of the WAL from which on checkpoints RESTART it, waiting for readers.",
     )
-    page_size: Literal[512, 1024, 2048, 4096, 8192, 16384, 32768, 65536] = Field(
-        4096, description="Bytes of a page, for files that soakd creates."
-    )
+    page_size: PageSize = Field(4096, description="Bytes of a page, for files that soakd creates.")
     cache_size: Size = Field(64 * 2**20, ge=65536, description="Page cache of each connection.")
     mmap_size: Size = Field(0, description="Bytes of the file to map into memory; 0: none.")
-    reader_lanes: int = Field(2, ge=1, le=64, description="Threads, each with a connection, that run the reads of a shard.")
+    reader_lanes: int = Field(
+        2, ge=1, le=64, description="Threads, each with a connection, that run the reads of a shard."
+    )
 
 
 class Postgres(Section):
     """PostgreSQL targets."""
 
-    password: SecretStr | None = Field(None, description="Password, if it is not in the target or in libpq's own places.")
+    password: SecretStr | None = Field(
+        None, description="Password, if it is not in the target or in libpq's own places."
+    )
     pool_size: int | None = Field(
-        None, ge=1, le=10_000, description="Connections for direct operations per shard; unset: one per worker that needs one."
+        None,
+        ge=1,
+        le=10_000,
+        description="Connections for direct operations per shard; unset: one per worker that needs one.",
     )
     synchronous_commit: Literal["on", "off", "local"] = Field(
         "on", description="off answers before the WAL is on disk: the last commits may be lost in a crash."
     )
     connect_timeout: Duration = Field(5.0, ge=1, description="Longest wait for a new connection.")
-    statement_timeout: Duration = Field(0.0, description="The server ends statements that take longer; 0: never.")
-    lock_timeout: Duration = Field(0.0, description="The server ends waits for a lock that take longer; 0: never.")
-    application_name: str = Field("soakd", max_length=63, description="Name that the server shows in pg_stat_activity.")
-    prepare: bool = Field(True, description="Use prepared statements; false behind PgBouncer in transaction mode.")
+    statement_timeout: Duration = Field(
+        0.0, description="The server ends statements that take longer; 0: never."
+    )
+    lock_timeout: Duration = Field(
+        0.0, description="The server ends waits for a lock that take longer; 0: never."
+    )
+    application_name: str = Field(
+        "soakd", max_length=63, description="Name that the server shows in pg_stat_activity."
+    )
+    prepare: bool = Field(
+        True, description="Use prepared statements; false behind PgBouncer in transaction mode."
+    )
 
 
 class Null(Section):
@@ -177,7 +216,11 @@ class Null(Section):
 class Http(Section):
     """The endpoint that serves /metrics, /healthz and /readyz."""
 
-    listen: str = Field("127.0.0.1:8080", description="Address and port; port 0 takes a free one.")
+    listen: str = Field(
+        "127.0.0.1:8080",
+        description="Address and port; port 0 takes a free one.",
+        examples=["127.0.0.1:8080"],
+    )
     listen_insecure: bool = Field(False, description="Allow an address beyond loopback without a password.")
     tls_cert: Path | None = Field(None, description="Certificate file (PEM): serve https.")
     tls_key: Path | None = Field(None, description="Key file (PEM) of the certificate.")
@@ -189,16 +232,27 @@ class Http(Section):
     @classmethod
     def _address(cls, value: str) -> str:
         host, colon, port = value.rpartition(":")
-        if not colon or not host or not port.isdigit() or int(port) > 65535:
+        good = colon and host and " " not in host and port.isascii() and port.isdecimal()
+        if not good or int(port) > MAX_PORT:
             raise ValueError(f"{value!r} is not an address; write host:port, for example 127.0.0.1:8080")
         return value
 
     @model_validator(mode="after")
     def _pairs(self) -> "Http":
         if (self.tls_cert is None) != (self.tls_key is None):
-            raise ValueError("tls_cert and tls_key belong together; give both or none")
+            raise ValueError("http.tls_cert and http.tls_key belong together; give both or none")
         if self.password_hash and self.password_file:
-            raise ValueError("password_hash and password_file exclude each other; give one")
+            raise ValueError("http.password_hash and http.password_file exclude each other; give one")
+        return self
+
+    @model_validator(mode="after")
+    def _guarded(self) -> "Http":
+        guarded = self.password_hash or self.password_file or self.listen_insecure
+        if not guarded and not _is_loopback(self.address[0]):
+            raise ValueError(
+                f"http.listen {self.listen} is open to other machines without a password; "
+                "set http.password_file, listen on 127.0.0.1, or allow it with http.listen_insecure"
+            )
         return self
 
     @property
@@ -208,35 +262,35 @@ class Http(Section):
         return host.strip("[]"), int(port)
 
 
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 class Log(Section):
     """What soakd writes about itself."""
 
-    level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least severity to write.")
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least severity to write."
+    )
     format: Literal["auto", "json", "console"] = Field(
         "auto", description="auto: a live panel on a terminal, JSON lines elsewhere."
     )
     interval: Duration = Field(5.0, gt=0, description="Time between two progress events.")
 
 
-class Settings(BaseSettings):
-    """Everything that can be set for a run.
+class Settings(Section):
+    """Everything that can be set for a run: plain data, which looks at no file and no environment.
 
-    Sources, strongest first: command line, environment (`SOAKD_POOLS__WRITERS`), secrets
-    directory, YAML file, defaults.
+    `daemon.config_sources.load_settings` gathers it from where people put it.
     """
-
-    model_config = SettingsConfigDict(
-        env_prefix="SOAKD_",
-        env_nested_delimiter="__",
-        extra="forbid",
-        frozen=True,
-        validate_default=True,
-        nested_model_default_partial_update=True,
-    )
 
     target: SecretStr = Field(
         SecretStr("sqlite:///soakd.db"),
-        description="Database: sqlite:///file.db, postgresql://user@host:port/db or null://.",
+        description="Database to put under load.",
+        examples=["sqlite:///file.db", "postgresql://user@host:port/db", "null://"],
     )
     workload: Literal["events"] = Field("events", description="What the pools do.")
     duration: Duration = Field(60.0, description="Length of the run after warm-up; 0: until stopped.")
@@ -254,22 +308,34 @@ class Settings(BaseSettings):
     http: Http = Field(default_factory=Http)
     log: Log = Field(default_factory=Log)
 
+    @field_validator("target")
+    @classmethod
+    def _known_target(cls, value: SecretStr) -> SecretStr:
+        try:
+            parse_target(value.get_secret_value())
+        except UsageError as error:
+            raise ValueError(str(error)) from None
+        return value
+
     @model_validator(mode="after")
     def _consistent(self) -> "Settings":
         if self.pools.writers + self.pools.readers == 0:
-            raise ValueError("pools.writers and pools.readers are both 0: there is no load; raise one of them")
+            raise ValueError(
+                "pools.writers and pools.readers are both 0: there is no load; raise one of them"
+            )
         busy = [n for n in (self.pools.writers, self.pools.readers) if n]
         if self.shards > min(busy):
             raise ValueError(
-                f"shards {self.shards} is more than the {min(busy)} workers of the smaller pool; "
-                "every shard needs a worker of each pool"
+                f"shards is {self.shards}, more than the {min(busy)} workers of the smaller pool: "
+                "every shard needs a worker of each pool; lower shards or raise pools.writers, pools.readers"
             )
         return self
 
     def public(self) -> dict[str, Any]:
         """Return the settings as JSON data, with secrets masked."""
-        from daemon.target import redact  # noqa: PLC0415 - keeps this module free of project imports at load
-
         shown: dict[str, Any] = self.model_dump(mode="json")
         shown["target"] = redact(self.target.get_secret_value())
+        for section, secret in (("postgres", "password"), ("http", "password_hash")):
+            if shown[section][secret] is not None:
+                shown[section][secret] = MASK
         return shown

@@ -2,14 +2,19 @@
 
 import re
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from daemon.errors import UsageError
 
-_URL_PASSWORD = re.compile(r"(?P<head>[a-z][a-z0-9+]*://[^\s:/@]*:)(?P<secret>[^\s/]+)(?=@)", re.IGNORECASE)
-_KEY_PASSWORD = re.compile(r"(?P<head>\b(?:password|sslpassword)\s*=\s*)(?P<secret>'[^']*'|[^\s&]+)", re.IGNORECASE)
-MASK = "***"
+# Up to the LAST @ of the word: a password may hold : / and @ unescaped, and masking too much
+# of an address does no harm where masking too little does.
+_URL_PASSWORD = re.compile(r"(?P<head>[a-z][a-z0-9+.-]*://[^\s:]*:)\S+(?=@)", re.IGNORECASE)
+_KEY_PASSWORD = re.compile(
+    r"(?P<head>\b(?:ssl)?password\s*=\s*)(?:'(?:\\.|[^'\\])*(?:'|\Z)|[^\s&]+)", re.IGNORECASE | re.DOTALL
+)
+MASK: Final = "***"
+HOW_TO_WRITE: Final = "write sqlite:///file.db, postgresql://user@host:port/db or null://"
 
 
 class Target(NamedTuple):
@@ -30,25 +35,43 @@ def parse_target(url: str) -> Target:
     """Read a target address.
 
     Raises:
-        UsageError: the scheme is unknown, or there is no file in it.
+        UsageError: the scheme is unknown, or there is no file in it. The message holds no
+            more of an address that was not understood than its scheme.
     """
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        # its text may quote the part with the password
+        raise UsageError(f"the target is not an address; {HOW_TO_WRITE}") from None
     if parts.scheme in ("postgresql", "postgres"):
         return Target("postgres", url)
     if parts.scheme == "null":
         return Target("null", url)
     if parts.scheme == "sqlite":
-        # sqlite:///relative.db and sqlite:////absolute.db, as elsewhere in the Python world
-        path = unquote(parts.path[1:])
-        if parts.netloc or not path:
-            raise UsageError(
-                f"target {redact(url)!r}: write sqlite:///relative.db or sqlite:////absolute/path.db"
-            )
-        return Target("sqlite", url, Path(path))
-    raise UsageError(
-        f"target {redact(url)!r}: unknown scheme; write sqlite:///file.db, "
-        "postgresql://user@host:port/db or null://"
-    )
+        return Target("sqlite", url, _sqlite_file(url))
+    if "://" in url:
+        raise UsageError(f"the target has the unknown scheme {parts.scheme!r}; {HOW_TO_WRITE}")
+    raise UsageError(f"the target has no scheme such as sqlite://; {HOW_TO_WRITE}")
+
+
+def _sqlite_file(url: str) -> Path:
+    """Return the file of sqlite:///relative.db or sqlite:////absolute.db, the usual spelling."""
+    parts = urlsplit(url)
+    path = unquote(parts.path[1:])
+    if parts.netloc or not path or path.endswith("/") or "\0" in path:
+        raise UsageError(
+            f"target {redact(url)!r} names no file; write sqlite:///relative.db or sqlite:////absolute/path.db"
+        )
+    if parts.query or parts.fragment:
+        raise UsageError(
+            f"target {redact(url)!r}: nothing may follow the file; settings go to sqlite.*, "
+            "and a ? or # in a file's name is written %3F or %23"
+        )
+    if path == ":memory:":
+        raise UsageError(
+            f"target {redact(url)!r}: a run needs a file, write sqlite:///file.db; or use null://"
+        )
+    return Path(path)
 
 
 def redact(text: str) -> str:

@@ -1,0 +1,108 @@
+"""Read a YAML file of settings, keeping the line of every key and refusing what would be guessed.
+
+YAML as most libraries read it has surprises: `on` is true, `1:30` is 90 and a key given twice
+silently wins the second time. Here scalars follow YAML 1.2 and a repeated key is an error.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from daemon.errors import UsageError
+
+MAX_FILE_SIZE = 2**20
+"""Most bytes that are read of a file: a configuration of a megabyte is some other file."""
+
+
+class Entry(NamedTuple):
+    """One value of a file: its dotted key, the value, and where it stands as `file:line`."""
+
+    key: str
+    value: Any
+    place: str
+
+
+class _Loader(yaml.SafeLoader):
+    """Scalars as in the YAML 1.2 core schema; anything else stays text."""
+
+    yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 - PyYAML's own way
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|false|False)$"), list("tTfF")
+)
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:int", re.compile(r"^[-+]?(?:0|[1-9][0-9]*)$"), list("-+0123456789")
+)
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+\.[0-9]+$"), list("-+0123456789")
+)
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:null", re.compile(r"^(?:~|null|Null|NULL|)$"), ["~", "n", "N", ""]
+)
+
+
+def read_yaml(path: Path, is_group: Callable[[str], bool]) -> list[Entry]:
+    """Return the values of a file, in its order.
+
+    Args:
+        path: the file.
+        is_group: tells whether a dotted name is a group of settings, to be looked into.
+
+    Raises:
+        UsageError: it cannot be read, is not YAML or not a mapping, or gives a key twice; the
+            message begins with file and line.
+    """
+    try:
+        text = path.read_bytes()[: MAX_FILE_SIZE + 1]
+    except OSError as error:
+        raise UsageError(f"{path}: cannot read the configuration: {error.strerror}; check --config") from None
+    if len(text) > MAX_FILE_SIZE:
+        raise UsageError(f"{path}: larger than 1 MiB, so not a configuration; check --config")
+    try:
+        loader = _Loader(text)
+        root = loader.get_single_node()
+        return [] if root is None else list(_walk(loader, root, path, "", is_group))
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = f":{mark.line + 1}" if mark else ""
+        raise UsageError(f"{path}{line}: not valid YAML: {error.problem or error.context}") from None
+    except (yaml.YAMLError, ValueError, RecursionError):
+        raise UsageError(f"{path}: not YAML text; check --config") from None
+
+
+def _walk(
+    loader: _Loader, node: yaml.Node, path: Path, prefix: str, is_group: Callable[[str], bool]
+) -> Iterator[Entry]:
+    place = f"{path}:{node.start_mark.line + 1}"
+    if not isinstance(node, yaml.MappingNode):
+        if prefix == "" and not _is_null(node):
+            raise UsageError(f"{place}: a configuration is made of lines such as `duration: 10s`")
+        # `pools:` with nothing but comments below it is an empty group
+        if not _is_null(node):
+            yield Entry(prefix.rstrip("."), loader.construct_object(node, deep=True), place)
+        return
+    seen: dict[str, int] = {}
+    for key_node, value_node in node.value:
+        line = key_node.start_mark.line + 1
+        if not isinstance(key_node, yaml.ScalarNode):
+            raise UsageError(f"{path}:{line}: a key must be a plain word")
+        # the text of the key as it stands: `null` is a name here, not nothing
+        key = prefix + key_node.value
+        if key in seen:
+            raise UsageError(
+                f"{path}:{line}: {key} is given twice, first on line {seen[key]}; keep one of them"
+            )
+        seen[key] = line
+        if is_group(key):
+            yield from _walk(loader, value_node, path, f"{key}.", is_group)
+        else:
+            value = loader.construct_object(value_node, deep=True)
+            yield Entry(key, value, f"{path}:{line}")
+
+
+def _is_null(node: yaml.Node) -> bool:
+    return bool(node.tag == "tag:yaml.org,2002:null")
