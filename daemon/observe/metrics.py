@@ -178,7 +178,7 @@ def _gauge(name: str, text: str, labels: Sequence[str], values: Labelled) -> Met
 
 
 def _edges(bounds: Sequence[float]) -> list[str]:
-    return [floatToGoString(bound) for bound in bounds]
+    return [floatToGoString(bound) for bound in bounds]  # type: ignore[no-untyped-call]
 
 
 def _by_name(values: Mapping[Key, float]) -> dict[str, Labelled]:
