@@ -75,11 +75,14 @@ METRICS: Mapping[str, Metric] = {
     "soakd_generator_limited": Metric(
         "gauge", ("shard",), "1 while the engine, not the database, is the bottleneck."
     ),
+    "soakd_generator_limited_seconds_total": Metric(
+        "counter", ("shard",), "Time during which the engine, not the database, was the bottleneck."
+    ),
     "soakd_supervisor_rss_bytes": Metric("gauge", (), "Resident memory of the supervisor."),
     "soakd_target_up": Metric("gauge", (), "1 while the database answers."),
     "soakd_run_phase": Metric("gauge", ("phase",), "1 for the phase that the run is in."),
-    "soakd_build_info": Metric("gauge", ("version", "python"), "Always 1."),
-    "soakd_run_info": Metric("gauge", ("run_id", "backend", "workload"), "Always 1."),
+    "soakd_build_info": Metric("gauge", ("version", "python"), "Versions in use; always 1."),
+    "soakd_run_info": Metric("gauge", ("run_id", "backend", "workload"), "What is being run; always 1."),
 }
 
 # Closed sets of label values; the pools, operations, outcomes and error classes stand in `ops` and `errors`.

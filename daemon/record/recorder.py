@@ -110,7 +110,7 @@ class OpRecorder:
         if outcome == "error":
             return
         series = self._series[op]
-        if served >= done:  # a timeout that the database never took up has no service time
+        if outcome == "timeout" and served >= done:  # never taken up: there was no service to time
             series.response.add(max(done - intended, 0.0))
             series.lag.add(max(dispatched - intended, 0.0))
             return
