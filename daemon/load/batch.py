@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 from daemon.backends.base import Backend
 from daemon.clock import Clock
 from daemon.errors import OpError
-from daemon.load.account import ABANDONED, ACCEPTED, COMMITTED, FAILED, IN_DOUBT, Cells
+from daemon.record.account import ABANDONED, ACCEPTED, COMMITTED, FAILED, IN_DOUBT, Cells
 from daemon.ops import Table, Timed, Values
 from daemon.record.recorder import Recorder
 

@@ -1,0 +1,63 @@
+"""Serving a run's figures over HTTP: from its settings to a listening server."""
+
+import platform
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from daemon import __version__
+from daemon.config import Http, Settings
+from daemon.observe.auth import check_exposure, read_password_file
+from daemon.observe.http import HttpServer
+from daemon.observe.metrics import render, zeros
+from daemon.ops import OpSpec
+from daemon.record.catalog import LATENCY_BOUNDS, row_bounds
+from daemon.run import Run
+from daemon.target import parse_target
+
+
+@asynccontextmanager
+async def endpoint(settings: Settings, run: Run, ops: Sequence[OpSpec]) -> AsyncIterator[str]:
+    """Serve /metrics, /healthz and /readyz while the context is open; gives the address.
+
+    Raises:
+        UsageError: the address is taken, is open to others without a password, or the
+            password or TLS files cannot be used.
+    """
+    http = settings.http
+    host, port = http.address
+    password_hash, password = _credentials(http)
+    check_exposure(
+        host, authenticated=bool(password_hash or password), insecure_allowed=http.listen_insecure
+    )
+    rows = row_bounds(settings.batch.size)
+    backend = parse_target(settings.target.get_secret_value()).kind
+
+    def text() -> bytes:
+        snapshot = zeros(ops, settings.shards)
+        snapshot.merge(run.snapshot())
+        snapshot.gauges["soakd_build_info", __version__, platform.python_version()] = 1
+        snapshot.gauges["soakd_run_info", str(run.number), backend, settings.workload] = 1
+        return render(snapshot, bounds=LATENCY_BOUNDS, row_bounds=rows)
+
+    server = HttpServer(
+        host=host,
+        port=port,
+        render=text,
+        ready=run.ready,
+        username=http.username,
+        password_hash=password_hash,
+        password=password,
+        tls_cert=http.tls_cert,
+        tls_key=http.tls_key,
+    )
+    await server.start()
+    try:
+        yield server.url
+    finally:
+        await server.stop()
+
+
+def _credentials(http: Http) -> tuple[bytes | None, str | None]:
+    if http.password_hash:
+        return http.password_hash.get_secret_value().encode(), None
+    return read_password_file(http.password_file) if http.password_file else (None, None)

@@ -1,0 +1,258 @@
+"""The engine process: one shard of the load, told what to do over a socket."""
+
+import asyncio
+import gc
+import mmap
+import signal
+import socket
+import sys
+from collections.abc import Coroutine
+from contextlib import suppress
+from itertools import islice
+from random import Random
+from typing import Any
+
+from daemon import ledger
+from daemon.backends import factory
+from daemon.clock import Clock, SystemClock
+from daemon.errors import OpError, TargetError
+from daemon.record.account import SIZE, Account, Cells, cells_in
+from daemon.load.batch import BatchWriter
+from daemon.load.messages import (
+    Channel,
+    EnginePlan,
+    Failed,
+    Finished,
+    Ready,
+    Report,
+    RowFailed,
+    Start,
+    Stop,
+)
+from daemon.load.pool import Pool
+from daemon.load.vitals import Vitals
+from daemon.ops import Values
+from daemon.record.recorder import NullRecorder, OpRecorder
+from daemon.record.snapshot import Snapshot
+from daemon.workloads import registry
+from daemon.workloads.base import Workload
+
+REPORT_EVERY = 0.25  # s
+FAILED_ROWS_NAMED = 20  # rows that are reported one by one; all are counted
+SWITCH_INTERVAL = 0.0005  # s; a lane's thread may not keep the loop waiting for the GIL for 5 ms
+ABORT_GRACE = 2.0  # s for cancelled work to end
+
+
+class Engine:
+    """One life of one shard: its pools, its batch writers and what they have counted."""
+
+    def __init__(self, plan: EnginePlan, *, cells: Cells, clock: Clock, channel: Channel) -> None:
+        """Build everything; nothing is connected or started."""
+        self._plan = plan
+        self._cells = cells
+        self._channel = channel
+        self.backend = factory.create(*plan.backend, clock, Random(f"{plan.seed}/backend"))
+        self.workload: Workload = registry.create(
+            *plan.workload,
+            identity=plan.identity,
+            dialect=self.backend.dialect,
+            workers=plan.pools["writer"].workers,
+            existing=plan.existing,
+            wall=clock.wall,
+            rng=Random(f"{plan.seed}/payload"),
+        )
+        self._recorder = OpRecorder(self.workload.ops) if plan.recording else NullRecorder()
+        self._failed_rows = iter(range(FAILED_ROWS_NAMED))
+        self.writers = {
+            spec_table.name: BatchWriter(
+                op=op,
+                table=spec_table,
+                policy=plan.batch,
+                backend=self.backend,
+                recorder=self._recorder,
+                cells=cells,
+                clock=clock,
+                rng=Random(f"{plan.seed}/jitter"),
+                on_failed=self._row_failed,
+            )
+            for op, spec_table in enumerate(self.workload.tables)
+        }
+        self.pools = [
+            Pool(
+                name,
+                policy,
+                workload=self.workload,
+                backend=self.backend,
+                writers=self.writers,
+                recorder=self._recorder,
+                clock=clock,
+                seed=f"{plan.seed}/{name}",
+            )
+            for name, policy in plan.pools.items()
+        ]
+        self._vitals = Vitals(plan.identity.shard, clock)
+        self._work: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Begin the load; it goes on until `drain`."""
+        self._work = [
+            asyncio.create_task(_named(part.run()), name=type(part).__name__)
+            for part in (*self.writers.values(), *self.pools)
+        ]
+
+    async def drain(self, timeout: float) -> None:
+        """Take no further turn, write what was accepted, abandon what is left after `timeout` s."""
+        for pool in self.pools:
+            pool.stop()
+        for writer in self.writers.values():
+            writer.close()
+        if self._work:
+            _, late = await asyncio.wait(self._work, timeout=timeout)
+            for task in late:
+                task.cancel()
+            if late:
+                await asyncio.wait(late, timeout=ABORT_GRACE)
+        for writer in self.writers.values():
+            writer.abandon()
+        for task in self._work:
+            if task.done() and not task.cancelled():
+                task.result()  # a bug in a worker is not to pass unseen
+
+    async def watch(self) -> None:
+        """Return only when a part of the load has failed; raises what it raised."""
+        done, _ = await asyncio.wait(self._work, return_when=asyncio.FIRST_EXCEPTION)
+        for task in done:
+            task.result()
+
+    async def report(self) -> None:
+        """Send a snapshot now and then, for ever."""
+        while True:
+            await asyncio.sleep(REPORT_EVERY)
+            self._channel.send(Report(self.snapshot()))
+
+    async def beat(self) -> None:
+        """Measure the event loop's lag, for ever."""
+        await self._vitals.beat()
+
+    def snapshot(self) -> Snapshot:
+        """Return everything counted so far, and the present state."""
+        snapshot = self._recorder.snapshot()
+        self._vitals.add_to(snapshot)
+        gauges = snapshot.gauges
+        policy = self._plan.batch
+        gauges["soakd_batch_queue_rows",] = sum(writer.depth for writer in self.writers.values())
+        gauges["soakd_batch_queue_capacity_rows",] = policy.capacity * len(self.writers)
+        for pool in self.pools:
+            gauges["soakd_ops_in_flight", pool.name] = pool.in_flight
+            gauges["soakd_workers", pool.name] = pool.active
+            gauges["soakd_target_ops_per_second", pool.name] = pool.target_rate
+        for (name, state), connections in self.backend.connections().items():
+            gauges["soakd_pool_connections", name, state] = connections
+        # Summed over shards and compared with their number: up only when none is in an outage.
+        gauges["soakd_target_up",] = 0.0 if self.backend.outage_end == float("inf") else 1.0
+        return snapshot
+
+    @property
+    def account(self) -> Account:
+        """What became of the rows."""
+        return Account.of(self._cells)
+
+    def _row_failed(self, values: Values, error: OpError) -> None:
+        for _ in islice(self._failed_rows, 1):
+            key = values[: len(self.workload.tables[0].key)]
+            self._channel.send(RowFailed(key, error.error_class, str(error)))
+
+
+async def _named(part: Coroutine[Any, Any, None]) -> None:
+    await part
+
+
+async def serve(channel: Channel, cells: Cells, clock: Clock) -> None:
+    """Live one life: take a plan, connect, load on `Start`, drain on `Stop` or when alone."""
+    plan = await channel.receive()
+    if not isinstance(plan, EnginePlan):
+        return
+    engine = Engine(plan, cells=cells, clock=clock, channel=channel)
+    try:
+        await engine.backend.open()
+    except TargetError as error:
+        channel.send(Failed(str(error)))
+        return
+    try:
+        channel.send(Ready())
+        if isinstance(await channel.receive(), Start):
+            await _load(engine, channel, plan)
+    finally:
+        await engine.backend.close()
+
+
+async def _load(engine: Engine, channel: Channel, plan: EnginePlan) -> None:
+    gc.collect()
+    gc.freeze()  # what is there now stays: later collections need not look at it
+    engine.start()
+    background = [asyncio.create_task(engine.report()), asyncio.create_task(engine.beat())]
+    failure = asyncio.create_task(engine.watch())
+    order = asyncio.create_task(channel.receive())
+    try:
+        await asyncio.wait({failure, order}, return_when=asyncio.FIRST_COMPLETED)
+        if failure.done():
+            failure.result()
+        stop = await order
+        await _drain(engine, channel, stop.timeout if isinstance(stop, Stop) else plan.drain_timeout)
+        if stop is None:
+            await _testify(engine, plan)
+    finally:
+        for task in (*background, failure, order):
+            task.cancel()
+    channel.send(Finished(engine.snapshot(), engine.account))
+
+
+async def _drain(engine: Engine, channel: Channel, timeout: float) -> None:
+    """Drain, unless a second `Stop` comes meanwhile: then only until its own time-out."""
+    drain = asyncio.create_task(engine.drain(timeout))
+    order = asyncio.create_task(channel.receive())
+    await asyncio.wait({drain, order}, return_when=asyncio.FIRST_COMPLETED)
+    if not drain.done() and isinstance(order.result(), Stop):
+        drain.cancel()
+        await asyncio.wait({drain})
+        await engine.drain(order.result().timeout)
+    order.cancel()
+    if not drain.cancelled():
+        await drain
+
+
+async def _testify(engine: Engine, plan: EnginePlan) -> None:
+    """Leave the account in the database when there is no supervisor any more to do it."""
+    with suppress(OpError):
+        await ledger.save_account(engine.backend, plan.identity, engine.account)
+
+
+def main() -> None:
+    """Run one engine: `engine SOCKET_FD COUNTERS_FD`, as the supervisor starts it."""
+    # Ctrl-C and a stopping service reach every process of the group: only the supervisor
+    # answers, and tells the engines.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.setswitchinterval(SWITCH_INTERVAL)
+    socket_fd, counters_fd = (int(arg) for arg in sys.argv[-2:])
+    cells = cells_in(mmap.mmap(counters_fd, SIZE))
+    _run(_connected(socket_fd, cells))
+
+
+async def _connected(socket_fd: int, cells: Cells) -> None:
+    reader, writer = await asyncio.open_connection(sock=socket.socket(fileno=socket_fd))
+    channel = Channel(reader, writer)
+    try:
+        await serve(channel, cells, SystemClock())
+    finally:
+        await channel.close()
+
+
+def _run(main_task: Coroutine[Any, Any, None]) -> None:
+    """Run on uvloop where there is one."""
+    try:
+        import uvloop  # noqa: PLC0415 - not on every platform
+    except ImportError:
+        asyncio.run(main_task)
+    else:
+        uvloop.run(main_task)

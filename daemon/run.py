@@ -1,0 +1,88 @@
+"""The state of one run as the supervisor knows it, and the figures made from it."""
+
+from collections.abc import Callable, Sequence
+
+from daemon import ledger, plan
+from daemon.clock import Clock
+from daemon.config import Settings
+from daemon.load.messages import EnginePlan
+from daemon.load.vitals import rss_bytes
+from daemon.record.account import Account
+from daemon.record.snapshot import Snapshot
+from daemon.shards import Listener, Shard
+from daemon.workloads.base import Identity
+from daemon.workloads.events import Stretch
+
+PHASES = ("preparing", "warming up", "running", "draining", "finished")
+
+
+class Run:
+    """The state of one run, and the figures that it exports."""
+
+    def __init__(self, settings: Settings, clock: Clock, notify: Listener, seed: int) -> None:
+        """Prepare; nothing is started."""
+        self.settings = settings
+        self.clock = clock
+        self.phase = "preparing"
+        self.number = ledger.run_number(clock.wall())
+        self.seed = seed
+        self.existing: Sequence[Stretch] = ()
+        self.warm = Snapshot()
+        self.started_at = clock.wall()
+        self.measured_from = clock.now()
+        self.measured_until: float | None = None
+        self.shards = [
+            Shard(n, plan=self._planner(n), clock=clock, notify=notify) for n in range(settings.shards)
+        ]
+
+    def _planner(self, shard: int) -> Callable[[int], EnginePlan]:
+        return lambda epoch: plan.engine_plan(
+            self.settings, Identity(self.number, shard, epoch), self.seed, self.existing
+        )
+
+    def measure(self) -> None:
+        """Begin the measured part: what was counted until now is left out of the summary."""
+        self.phase = "running"
+        self.warm = self.snapshot()
+        self.measured_from = self.clock.now()
+
+    def measured(self) -> Snapshot:
+        """Return what was counted in the measured part."""
+        return self.snapshot().since(self.warm)
+
+    @property
+    def duration(self) -> float:
+        """Length of the measured part so far, s."""
+        return (self.measured_until or self.clock.now()) - self.measured_from
+
+    def ready(self) -> str | None:
+        """Return None while the load is running, else why it is not."""
+        return None if self.phase in ("warming up", "running") else self.phase
+
+    def snapshot(self) -> Snapshot:
+        """Return the merged figures of all shards, and the supervisor's own."""
+        merged = Snapshot()
+        for shard in self.shards:
+            merged.merge(shard.snapshot())
+            merged.counters["soakd_engine_restarts_total", str(shard.number)] = shard.restarts
+            merged.counters["soakd_engine_gap_seconds_total", str(shard.number)] = shard.gap_seconds
+        rows = self.rows()
+        for outcome in ("accepted", "committed", "failed", "abandoned"):
+            merged.counters["soakd_rows_total", outcome] = getattr(rows, outcome)
+        merged.counters["soakd_rows_in_doubt_total",] = rows.in_doubt
+        gauges = merged.gauges
+        gauges["soakd_target_up",] = float(gauges.get(("soakd_target_up",), 0) == len(self.shards))
+        gauges["soakd_batch_size_limit_rows",] = self.settings.batch.size
+        gauges["soakd_batch_timeout_seconds",] = self.settings.batch.timeout
+        gauges["soakd_supervisor_rss_bytes",] = rss_bytes()
+        for phase in PHASES:
+            gauges["soakd_run_phase", phase] = float(phase == self.phase)
+        return merged
+
+    def rows(self) -> Account:
+        """Return what became of the rows of all lives of all shards, as they have said so far."""
+        total = Account()
+        for shard in self.shards:
+            for life in shard.lives:
+                total = total.plus(life.account)
+        return total

@@ -1,0 +1,86 @@
+"""Closing the books of a run: what is in doubt is counted in the table, then written down."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from daemon import ledger
+from daemon.backends.base import Backend
+from daemon.errors import OpError, TargetError
+from daemon.ops import Table
+from daemon.record.account import Account
+from daemon.workloads.base import Identity
+
+TRIES = 5
+PAUSE = 1.0  # s between two tries
+
+
+class Books(NamedTuple):
+    """The closed accounts of a run.
+
+    Attributes:
+        accounts: by life of a shard.
+        lost: acknowledged rows that are not in the table; 0 where nothing was in doubt.
+        problem: why the target could not be asked or written to; None when it could.
+    """
+
+    accounts: dict[Identity, Account]
+    lost: int
+    problem: str | None
+
+    @property
+    def total(self) -> Account:
+        """The sum of all accounts."""
+        total = Account()
+        for account in self.accounts.values():
+            total = total.plus(account)
+        return total
+
+
+async def settle(
+    backend: Backend, tables: Sequence[Table], accounts: dict[Identity, Account], *, stop_reason: str
+) -> Books:
+    """Settle what is in doubt and save the accounts, trying a few times; never raises.
+
+    Without an answer from the target the accounts stay as they are, doubts included.
+    """
+    problem = "the target gave no answer"
+    for attempt in range(TRIES):
+        if attempt:
+            await asyncio.sleep(PAUSE)
+        try:
+            await backend.open()
+            try:
+                return await _settle(backend, tables, accounts, stop_reason)
+            finally:
+                await backend.close()
+        except (OpError, TargetError) as error:
+            problem = str(error)
+    return Books(accounts, 0, problem)
+
+
+async def _settle(
+    backend: Backend, tables: Sequence[Table], accounts: dict[Identity, Account], stop_reason: str
+) -> Books:
+    run = next(iter(accounts)).run
+    if any(account.in_doubt for account in accounts.values()):
+        await _quiet(backend, run)
+    settled: dict[Identity, Account] = {}
+    lost = 0
+    for identity, account in accounts.items():
+        settled[identity] = account
+        if account.in_doubt and backend.dialect.name != "null":
+            rows = sum([await ledger.stored(backend, table, identity) for table in tables])
+            lost += max(0, account.committed - rows)
+            settled[identity] = account.settled(rows)
+        await ledger.save_account(backend, identity, settled[identity])
+    await ledger.finish(backend, run, stop_reason)
+    return Books(settled, lost, None)
+
+
+async def _quiet(backend: Backend, run: int) -> None:
+    """Wait for the sessions of killed engines to end: what they commit now is still to be counted."""
+    for _ in range(TRIES):
+        if await ledger.quiet(backend, run):
+            return
+        await asyncio.sleep(PAUSE)

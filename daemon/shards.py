@@ -1,0 +1,229 @@
+"""The engine processes as the supervisor sees them: spawned, listened to, replaced when they die."""
+
+import asyncio
+import mmap
+import os
+import socket
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Protocol
+
+from daemon.clock import Clock
+from daemon.errors import TargetError
+from daemon.load.messages import Channel, EnginePlan, Failed, Finished, Ready, Report, RowFailed, Start, Stop
+from daemon.record.account import SIZE, Account, cells_in
+from daemon.record.snapshot import Snapshot
+
+ROOT = Path(__file__).parent.parent
+# The package's own folder comes last and the current one not at all: a file of the user's
+# called random.py is not to be imported by a load generator that was started beside it.
+BOOT = "import sys; sys.path.append(sys.argv[1]); from daemon.load.engine import main; main()"
+STDERR_READ = 4096  # bytes at the end of a dead engine's stderr that are looked at
+RESPAWN_INITIAL = 0.1  # s
+RESPAWN_CAP = 5.0  # s
+KILL_AFTER = 10.0  # s beyond the drain time-out, for an engine that does not answer
+
+
+class Listener(Protocol):
+    """Who is told what happens to a shard."""
+
+    def __call__(self, event: str, **facts: object) -> None:
+        """Take note of an event with its facts."""
+        ...
+
+
+@dataclass(slots=True)
+class Life:
+    """One process of a shard, and the counters that outlive it."""
+
+    epoch: int
+    process: asyncio.subprocess.Process
+    channel: Channel
+    counters: mmap.mmap
+    stderr: IO[bytes]
+    finished: bool = False
+    buried: bool = False
+    snapshot: Snapshot = field(default_factory=Snapshot)
+
+    @property
+    def account(self) -> Account:
+        """What became of its rows, as far as it has said."""
+        return Account.of(cells_in(self.counters))
+
+    @property
+    def alive(self) -> bool:
+        """True while the process runs."""
+        return self.process.returncode is None
+
+
+async def spawn(epoch: int) -> Life:
+    """Start an engine process; it waits for its plan."""
+    ours, theirs = socket.socketpair()
+    stderr = tempfile.TemporaryFile()  # noqa: SIM115 - a file never makes the engine wait; closed with its life
+    with tempfile.TemporaryFile() as file:
+        file.truncate(SIZE)
+        counters = mmap.mmap(file.fileno(), SIZE)
+        with theirs:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-P",
+                "-c",
+                BOOT,
+                str(ROOT),
+                str(theirs.fileno()),
+                str(file.fileno()),
+                stdin=asyncio.subprocess.DEVNULL,
+                stderr=stderr,
+                pass_fds=(theirs.fileno(), file.fileno()),
+                env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
+            )
+    reader, writer = await asyncio.open_connection(sock=ours)
+    return Life(epoch, process, Channel(reader, writer), counters, stderr)
+
+
+class Shard:
+    """One shard through all its lives.
+
+    When a process dies before it was told to stop, the next one takes its place with a new
+    epoch, so that no key is used twice. What the dead one had counted is kept.
+    """
+
+    def __init__(
+        self, number: int, *, plan: Callable[[int], EnginePlan], clock: Clock, notify: Listener
+    ) -> None:
+        """Prepare; `spawn` comes first.
+
+        Args:
+            number: number of the shard, from 0.
+            plan: makes the plan of a life from its epoch.
+            clock: monotonic time.
+            notify: told of deaths, replacements and refused rows.
+        """
+        self.number = number
+        self.restarts = 0
+        self.gap_seconds = 0.0
+        self.lives: list[Life] = []
+        self._plan = plan
+        self._clock = clock
+        self._notify = notify
+        self._past = Snapshot()
+        self._stopping = False
+
+    async def spawn(self) -> None:
+        """Start the first process, so that it loads its libraries while the target is prepared."""
+        self.lives.append(await spawn(0))
+
+    async def connect(self) -> None:
+        """Give the first process its plan and wait until it is connected.
+
+        Raises:
+            TargetError: it cannot use the target, or it died.
+        """
+        life = self.lives[-1]
+        life.channel.send(self._plan(life.epoch))
+        answer = await life.channel.receive()
+        if isinstance(answer, Failed):
+            raise TargetError(answer.reason)
+        if not isinstance(answer, Ready):
+            raise TargetError(f"engine {self.number} died while connecting: {self._last_words(life)}")
+
+    async def run(self) -> None:
+        """Load until stopped; returns when the last process has ended."""
+        life = self.lives[-1]
+        life.channel.send(Start())
+        while True:
+            await self._listen(life)
+            await self._reap(life)
+            if life.finished or self._stopping:
+                return
+            died = self._clock.now()
+            self._notify(
+                "engine.died",
+                shard=self.number,
+                epoch=life.epoch,
+                exit_code=life.process.returncode,
+                last_words=self._last_words(life),
+            )
+            self._bury(life)
+            replacement = await self._replace(life.epoch + 1)
+            if replacement is None:
+                return
+            life = replacement
+            gap = self._clock.now() - died
+            self.gap_seconds += gap
+            self._notify("engine.restarted", shard=self.number, epoch=life.epoch, gap_seconds=round(gap, 3))
+
+    def stop(self, timeout: float) -> None:
+        """Tell the process to drain within `timeout` s; a second call cuts the drain short."""
+        self._stopping = True
+        if self.lives and self.lives[-1].alive:
+            self.lives[-1].channel.send(Stop(timeout))
+
+    def kill(self) -> None:
+        """End the process the hard way."""
+        self._stopping = True
+        if self.lives and self.lives[-1].alive:
+            self.lives[-1].process.kill()
+
+    def snapshot(self) -> Snapshot:
+        """Return what all lives have counted, and the present state of the last one."""
+        merged = Snapshot()
+        merged.merge(self._past)
+        if self.lives and not self.lives[-1].buried:
+            merged.merge(self.lives[-1].snapshot)
+        return merged
+
+    async def _listen(self, life: Life) -> None:
+        while (message := await life.channel.receive()) is not None:
+            if isinstance(message, Report):
+                life.snapshot = message.snapshot
+            elif isinstance(message, Finished):
+                life.snapshot = message.snapshot
+                life.finished = True
+            elif isinstance(message, RowFailed):
+                self._notify("row.failed", key=message.key, error_class=message.error_class, reason=message.reason)
+
+    async def _reap(self, life: Life) -> None:
+        await life.channel.close()
+        try:
+            await asyncio.wait_for(life.process.wait(), KILL_AFTER)
+        except TimeoutError:
+            life.process.kill()
+            await life.process.wait()
+
+    def _bury(self, life: Life) -> None:
+        """Keep what a dead process had counted; its gauges died with it."""
+        self.restarts += 1
+        life.buried = True
+        self._past.merge(Snapshot(life.snapshot.counters, {}, life.snapshot.histograms))
+
+    async def _replace(self, epoch: int) -> Life | None:
+        """Start processes until one is connected and loading; None when told to stop meanwhile."""
+        pause = RESPAWN_INITIAL
+        while not self._stopping:
+            life = await spawn(epoch)
+            self.lives.append(life)
+            life.channel.send(self._plan(epoch))
+            answer = await life.channel.receive()
+            if isinstance(answer, Ready):
+                life.channel.send(Start())
+                if self._stopping:
+                    life.channel.send(Stop(0))
+                return life
+            await self._reap(life)
+            self.lives.pop()
+            reason = answer.reason if isinstance(answer, Failed) else self._last_words(life)
+            self._notify("engine.restart_failed", shard=self.number, reason=reason)
+            await asyncio.sleep(pause)
+            pause = min(RESPAWN_CAP, 2 * pause)
+        return None
+
+    def _last_words(self, life: Life) -> str:
+        """Return the last line that a dead process wrote to stderr."""
+        end = life.stderr.seek(0, os.SEEK_END)
+        life.stderr.seek(max(0, end - STDERR_READ))
+        lines = life.stderr.read().decode(errors="replace").strip().splitlines()
+        return lines[-1] if lines else "no message"

@@ -1,0 +1,30 @@
+"""Being told to stop: the first signal asks, the second demands."""
+
+import asyncio
+import signal
+from contextlib import AsyncExitStack
+
+
+class Signals:
+    """The first SIGINT or SIGTERM asks for the end, the second demands it."""
+
+    def __init__(self) -> None:
+        self.stop = asyncio.Event()
+        self.abort = asyncio.Event()
+        self.reason = "duration"
+        self.second = 0
+
+    def install(self, stack: AsyncExitStack) -> None:
+        """Take the two signals until the stack is closed."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._caught, number)
+            stack.callback(loop.remove_signal_handler, number)
+
+    def _caught(self, number: int) -> None:
+        if self.stop.is_set():
+            self.second = number
+            self.abort.set()
+        else:
+            self.reason = signal.Signals(number).name
+            self.stop.set()

@@ -1,0 +1,148 @@
+"""The control plane of a run: starts the engines, listens, shows, stops, settles and judges."""
+
+import asyncio
+import secrets
+from contextlib import AsyncExitStack, suppress
+from random import Random
+
+from daemon import __version__, ledger, plan
+from daemon.clock import Clock, SystemClock
+from daemon.config import Settings
+from daemon.endpoint import endpoint
+from daemon.errors import DataLossError, ExitCode, OpError, TargetError
+from daemon.record.account import Account
+from daemon.run import Run
+from daemon.screen import Screen, make_screen
+from daemon.settle import Books, settle
+from daemon.shards import Shard
+from daemon.signals import Signals
+from daemon.target import parse_target
+from daemon.workloads import registry
+from daemon.workloads.base import Identity, Workload
+from daemon.workloads.events import EVENTS, Stretch
+
+DRAIN_GRACE = 10.0  # s beyond the drain time-out before an engine is killed
+
+
+def run(settings: Settings) -> int:
+    """Make one run from beginning to end; return the exit code.
+
+    Raises:
+        UsageError: the configuration cannot be used here (a port in use, for instance).
+        TargetError: the database cannot be reached or used.
+        DataLossError: acknowledged rows are missing.
+    """
+    return asyncio.run(_supervise(settings, SystemClock()))
+
+
+async def _supervise(settings: Settings, clock: Clock) -> int:
+    async with AsyncExitStack() as stack:
+        signals = Signals()
+        signals.install(stack)
+        screen = stack.enter_context(make_screen(settings, clock))
+        seed = settings.seed if settings.seed is not None else secrets.randbelow(2**32)
+        run = Run(settings, clock, screen.note, seed)
+        stack.callback(_kill, run.shards)
+        # The engines load their libraries while the endpoint and the target are made ready.
+        await asyncio.gather(*(shard.spawn() for shard in run.shards))
+        workload = _workload(settings)
+        screen.url = await stack.enter_async_context(endpoint(settings, run, workload.ops))
+        await _prepare(run, workload)
+        await asyncio.gather(*(shard.connect() for shard in run.shards))
+        screen.begin(run)
+        await _load(run, signals, screen)
+        run.phase = "finished"
+        books = await _close_books(run, workload, signals.reason)
+        screen.end(run, books, signals.reason)
+        return _verdict(books, signals)
+
+
+def _kill(shards: list[Shard]) -> None:
+    for shard in shards:
+        shard.kill()
+
+
+def _workload(settings: Settings) -> Workload:
+    """Return the workload for its schema and names; it makes no operation."""
+    return registry.create(
+        settings.workload,
+        plan.workload_options(settings),
+        identity=Identity(0, 0, 0),
+        dialect=plan.make_backend(settings, SystemClock()).dialect,
+        workers=0,
+        existing=(),
+        wall=SystemClock().wall,
+        rng=Random(0),
+    )
+
+
+async def _prepare(run: Run, workload: Workload) -> None:
+    """Create the tables, register the run, and find what there is to read if it writes nothing."""
+    settings = run.settings
+    backend = plan.make_backend(settings, run.clock)
+    await backend.open()
+    try:
+        await ledger.prepare(backend, workload, clean=settings.clean)
+        record = ledger.RunRecord(
+            run.number, __version__, settings.workload, settings.pools.writers, settings.shards, "", {}
+        )
+        run.number = await ledger.register(backend, record)
+        if not settings.pools.writers:
+            run.existing = await _newest_rows(run)
+    finally:
+        await backend.close()
+
+
+async def _load(run: Run, signals: Signals, screen: Screen) -> None:
+    """Warm up, measure, drain; the end of the time, a signal or the end of all engines moves on."""
+    settings = run.settings
+    engines = asyncio.gather(*(shard.run() for shard in run.shards))
+    shown = asyncio.create_task(screen.follow(run))
+    try:
+        if settings.warmup:
+            run.phase = "warming up"
+            await _until(settings.warmup, signals.stop, engines)
+        run.measure()
+        await _until(settings.duration, signals.stop, engines)
+        run.phase = "draining"
+        run.measured_until = run.clock.now()
+        for shard in run.shards:
+            shard.stop(settings.batch.drain_timeout)
+        await _until(settings.batch.drain_timeout + DRAIN_GRACE, signals.abort, engines)
+        if not engines.done():
+            for shard in run.shards:
+                shard.stop(0)
+            await _until(DRAIN_GRACE, asyncio.Event(), engines)
+        _kill(run.shards)
+        await engines
+    finally:
+        shown.cancel()
+        with suppress(asyncio.CancelledError):
+            await shown
+
+
+async def _until(seconds: float, event: asyncio.Event, engines: asyncio.Future[list[None]]) -> None:
+    """Wait for the time (0: for ever), the event, or the end of all engines."""
+    waiter = asyncio.create_task(event.wait())
+    await asyncio.wait({waiter, engines}, timeout=seconds or None, return_when=asyncio.FIRST_COMPLETED)
+    waiter.cancel()
+    if engines.done():
+        engines.result()
+
+
+async def _close_books(run: Run, workload: Workload, stop_reason: str) -> Books:
+    accounts: dict[Identity, Account] = {}
+    for shard in run.shards:
+        for life in shard.lives:
+            account = life.account if life.finished else life.account.closed()
+            accounts[Identity(run.number, shard.number, life.epoch)] = account
+    backend = plan.make_backend(run.settings, run.clock)
+    return await settle(backend, workload.tables, accounts, stop_reason=stop_reason)
+
+
+def _verdict(books: Books, signals: Signals) -> int:
+    if books.lost:
+        raise DataLossError(
+            f"{books.lost} acknowledged rows are not in the target: see `soakd verify` for which workers"
+        )
+    return 128 + signals.second if signals.second else ExitCode.OK

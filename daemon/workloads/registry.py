@@ -1,0 +1,33 @@
+"""The workloads by name."""
+
+from collections.abc import Callable, Mapping, Sequence
+from random import Random
+from typing import Any
+
+from daemon.backends.base import Dialect
+from daemon.workloads.base import Identity, Workload
+from daemon.workloads.events import Events, Stretch
+
+
+def create(
+    name: str,
+    options: Mapping[str, Any],
+    *,
+    identity: Identity,
+    dialect: Dialect,
+    workers: int,
+    existing: Sequence[Stretch],
+    wall: Callable[[], float],
+    rng: Random,
+) -> Workload:
+    """Return the named workload for one shard; `options` are its own settings."""
+    made: Mapping[str, type[Events]] = {"events": Events}
+    return made[name](
+        identity=identity,
+        dialect=dialect,
+        workers=workers,
+        existing=existing,
+        wall=wall,
+        rng=rng,
+        **options,
+    )
