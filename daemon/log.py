@@ -60,6 +60,17 @@ def configure(*, level: Level, fmt: Format, stream: TextIO) -> None:
         logging.getLogger(name).setLevel(max(threshold, logging.WARNING))
 
 
+def write(level: Level, event: str, facts: Mapping[str, object]) -> None:
+    """Write one event.
+
+    Args:
+        level: its severity.
+        event: its name, as `run.started`.
+        facts: everything else about it; the keys `event`, `level` and `timestamp` are taken.
+    """
+    getattr(structlog.get_logger(), level)(event, **dict(facts))
+
+
 def redact_event(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """Mask secrets: by key at any depth, and the passwords inside of any text."""
     return {key: _clean(key, value, 0) for key, value in event.items()}

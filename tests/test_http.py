@@ -14,7 +14,6 @@ import httpx
 import pytest
 
 from daemon.errors import UsageError
-from daemon.observe import auth as auth_module
 from daemon.observe import http as http_module
 from daemon.observe.auth import BasicAuth, check_exposure, read_password_file
 from daemon.observe.http import HttpServer
@@ -165,7 +164,7 @@ def test_bcrypt_is_paid_once_and_off_the_event_loop(monkeypatch: pytest.MonkeyPa
         time.sleep(0.2)
         return password == b"s3cret"
 
-    monkeypatch.setattr(auth_module.bcrypt, "checkpw", slow)
+    monkeypatch.setattr("bcrypt.checkpw", slow)
     right, wrong = httpx.BasicAuth("soakd", "s3cret")._auth_header, "Basic c29ha2Q6bm8="
 
     async def main() -> None:
@@ -188,7 +187,12 @@ def test_bcrypt_is_paid_once_and_off_the_event_loop(monkeypatch: pytest.MonkeyPa
 def test_the_password_is_checked_even_when_the_name_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     """The time an answer takes does not tell whether a name exists."""
     checks: list[bytes] = []
-    monkeypatch.setattr(auth_module.bcrypt, "checkpw", lambda password, _: checks.append(password) or True)
+
+    def check(password: bytes, hashed: bytes) -> bool:
+        checks.append(password)
+        return True
+
+    monkeypatch.setattr("bcrypt.checkpw", check)
     auth = BasicAuth(username="soakd", password_hash=HASH)
     assert asyncio.run(auth.accepts(httpx.BasicAuth("root", "s3cret")._auth_header)) is False
     assert checks == [b"s3cret"]
@@ -398,7 +402,7 @@ def test_signals_stay_with_the_supervisor() -> None:
     import signal
 
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-    during = []
+    during: list[Any] = []
 
     async def body(server: HttpServer, client: httpx.AsyncClient) -> None:
         await client.get("/healthz")

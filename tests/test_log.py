@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import structlog
 
-from daemon.log import Format, Level, configure
+from daemon.log import Format, Level, configure, write
 
 PASSWORD = "hunter2"
 
@@ -49,7 +49,7 @@ def events(stream: io.StringIO) -> list[dict[str, Any]]:
 def test_an_event_is_one_json_object_with_time_level_and_name() -> None:
     """Time in UTC, ISO 8601; figures stay figures."""
     stream = log_to()
-    structlog.get_logger().info("run.started", run_id="r1", writers=10, rate=2.5, ready=True, target=None)
+    write("info", "run.started", {"run_id": "r1", "writers": 10, "rate": 2.5, "ready": True, "target": None})
     (event,) = events(stream)
     assert list(event)[:3] == ["timestamp", "level", "event"]
     assert datetime.fromisoformat(event.pop("timestamp")).tzinfo == UTC

@@ -131,6 +131,7 @@ def _counter_keys(ops: Sequence[OpSpec], pools: Sequence[str], shards: Sequence[
     for shard in shards:
         yield ("soakd_engine_restarts_total", shard)
         yield ("soakd_engine_gap_seconds_total", shard)
+        yield ("soakd_generator_limited_seconds_total", shard)
 
 
 def _gauge_keys(pools: Sequence[str], shards: Sequence[str]) -> Iterable[Key]:

@@ -92,7 +92,7 @@ FLUSH_OUTCOMES = ("ok", "error")
 QUEUE_FULL_ACTIONS = ("blocked", "dropped")
 DROP_REASONS = ("backlog", "outage", "queue_full", "stopping")
 CONNECTION_STATES = ("busy", "idle", "waiting")
-PHASES = ("created", "preparing", "warming_up", "running", "draining", "finished", "failed")
+PHASES = ("preparing", "warming up", "running", "draining", "finished")
 
 LATENCY_BOUNDS: Sequence[float] = (
     0.00005, 0.0001, 0.00015, 0.00025, 0.0005, 0.00075, 0.001, 0.0015, 0.0025, 0.005, 0.0075, 0.01, 0.015,
