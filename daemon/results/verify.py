@@ -1,0 +1,101 @@
+"""Recounting what a run wrote: does the table hold every acknowledged row, once, and nothing else?"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from daemon.ledger import RUNNING, RunRecord, WorkerRows
+from daemon.record.account import Account
+from daemon.workloads.base import EPOCH_KEYS
+
+Lives = Mapping[tuple[int, int], Account]  # by (shard, epoch)
+NAMED = 20  # findings that are spelled out
+
+
+class Check(NamedTuple):
+    """One life of one shard: its account against the table.
+
+    Attributes:
+        stored: rows in the table.
+        gaps: sequence numbers missing below the highest stored one of each worker.
+        duplicates: rows whose key is there already.
+        problems: what is wrong, in words; empty when nothing is.
+    """
+
+    shard: int
+    epoch: int
+    account: Account
+    stored: int
+    gaps: int
+    duplicates: int
+    problems: tuple[str, ...]
+
+
+class Verification(NamedTuple):
+    """The result of recounting a run.
+
+    Attributes:
+        finished: the run has ended and left its accounts.
+        checks: one per life of a shard.
+    """
+
+    run: RunRecord
+    finished: bool
+    checks: Sequence[Check]
+
+    @property
+    def ok(self) -> bool:
+        """True when the table holds exactly what the accounts say."""
+        return self.finished and not any(check.problems for check in self.checks)
+
+    @property
+    def problems(self) -> list[str]:
+        """What is wrong, in words; at most `NAMED` findings."""
+        found = [problem for check in self.checks for problem in check.problems]
+        return found[:NAMED]
+
+
+def verify(record: RunRecord, workers: Sequence[WorkerRows]) -> Verification:
+    """Compare a run's accounts with the rows of its workers."""
+    lives = sorted(set(record.accounts) | {(rows.shard, rows.epoch) for rows in workers})
+    checks = [
+        _check(life, record.accounts.get(life), [w for w in workers if (w.shard, w.epoch) == life])
+        for life in lives
+    ]
+    finished = record.stop_reason != RUNNING
+    return Verification(record, finished, checks)
+
+
+def _check(life: tuple[int, int], account: Account | None, workers: Sequence[WorkerRows]) -> Check:
+    shard, epoch = life
+    known = account or Account()
+    stored = sum(w.rows for w in workers)
+    gaps = sum(max(0, w.last - epoch * EPOCH_KEYS + 1 - w.distinct) for w in workers)
+    duplicates = sum(w.rows - w.distinct for w in workers)
+    where = f"shard {shard}" + (f" epoch {epoch}" if epoch else "")
+    problems = []
+    if account is None:
+        problems.append(f"{where}: {stored} rows without an account")
+    elif not known.balanced:
+        problems.append(f"{where}: accepted {known.accepted} is not committed + failed + abandoned")
+    elif stored < known.committed:
+        problems.append(f"{where}: {known.committed - stored} of {known.committed} committed rows are missing")
+    elif stored > known.committed + known.in_doubt:
+        problems.append(f"{where}: {stored - known.committed} rows more than were committed")
+    if duplicates:
+        problems.append(f"{where}: {duplicates} duplicates, {_worst_duplicates(workers)}")
+    if account is not None and gaps > known.failed + known.abandoned:
+        problems.append(
+            f"{where}: {gaps} gaps in the workers' sequences, {known.failed + known.abandoned} are accounted for, "
+            f"{_worst_gaps(workers, epoch)}"
+        )
+    return Check(shard, epoch, known, stored, gaps, duplicates, tuple(problems))
+
+
+def _worst_duplicates(workers: Sequence[WorkerRows]) -> str:
+    worst = max(workers, key=lambda w: w.rows - w.distinct)
+    return f"most by worker {worst.worker} ({worst.rows - worst.distinct})"
+
+
+def _worst_gaps(workers: Sequence[WorkerRows], epoch: int) -> str:
+    worst = max(workers, key=lambda w: w.last - w.distinct)
+    return f"most by worker {worst.worker} ({worst.last - epoch * EPOCH_KEYS + 1 - worst.distinct})"
