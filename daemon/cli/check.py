@@ -1,0 +1,7 @@
+"""`soakd check`."""
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""

@@ -1,0 +1,56 @@
+"""Which flag of the command line sets which setting: the one table of it."""
+
+from typing import NamedTuple
+
+
+class Flag(NamedTuple):
+    """One flag.
+
+    Attributes:
+        name: as it is written, `--writers`.
+        key: dotted name of the setting.
+        metavar: what stands for the value in the help; empty for a switch.
+        panel: heading in the help.
+        switch: the value that a switch sets.
+    """
+
+    name: str
+    key: str
+    metavar: str
+    panel: str
+    switch: str = ""
+
+    @property
+    def parameter(self) -> str:
+        """The flag as a Python name."""
+        return self.name.strip("-").replace("-", "_")
+
+
+_LOAD, _BATCH, _OUTPUT = "Load", "Batches", "Output"
+
+FLAGS: tuple[Flag, ...] = (
+    Flag("--target", "target", "URL", _LOAD),
+    Flag("--workload", "workload", "NAME", _LOAD),
+    Flag("--duration", "duration", "TIME", _LOAD),
+    Flag("--warmup", "warmup", "TIME", _LOAD),
+    Flag("--writers", "pools.writers", "N", _LOAD),
+    Flag("--readers", "pools.readers", "N", _LOAD),
+    Flag("--write-rate", "pools.write_rate", "N", _LOAD),
+    Flag("--read-rate", "pools.read_rate", "N", _LOAD),
+    Flag("--arrivals", "pools.arrivals", "NAME", _LOAD),
+    Flag("--shards", "shards", "N", _LOAD),
+    Flag("--seed", "seed", "N", _LOAD),
+    Flag("--clean", "clean", "", _LOAD, switch="true"),
+    Flag("--batch-size", "batch.size", "N", _BATCH),
+    Flag("--batch-timeout", "batch.timeout", "TIME", _BATCH),
+    Flag("--queue-size", "batch.queue_size", "N", _BATCH),
+    Flag("--on-full", "batch.on_full", "ACTION", _BATCH),
+    Flag("--flushers", "batch.flushers", "N", _BATCH),
+    Flag("--listen", "http.listen", "HOST:PORT", _OUTPUT),
+    Flag("--listen-insecure", "http.listen_insecure", "", _OUTPUT, switch="true"),
+    Flag("--log-interval", "log.interval", "TIME", _OUTPUT),
+    Flag("--summary", "summary", "FILE", _OUTPUT),
+)
+
+RUN_FLAGS: tuple[Flag, ...] = (*FLAGS, Flag("--json", "log.format", "", _OUTPUT, switch="json"))
+"""`run` writes its log as JSON when told `--json`; for other commands that flag is about their answer."""

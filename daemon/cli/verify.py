@@ -1,0 +1,7 @@
+"""`soakd verify`: count again what a run wrote."""
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
