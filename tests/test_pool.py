@@ -1,0 +1,332 @@
+"""The load loop: turns, lag, backlog, time-outs and outages, in virtual time."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from random import Random
+
+import pytest
+
+from daemon.backends.base import NULL
+from daemon.errors import OpError
+from daemon.load.batch import BatchPolicy, BatchWriter
+from daemon.load.pool import Pool, PoolPolicy
+from daemon.load.schedule import Constant, Poisson
+from daemon.ops import PoolName
+from daemon.record.histogram import Histogram
+from daemon.record.recorder import OpRecorder
+from daemon.record.snapshot import Snapshot
+from daemon.workloads.base import Identity
+from daemon.workloads.events import EVENTS, Events
+from tests import virtual
+from tests.doubles import ScriptedBackend
+from tests.virtual import VirtualClock
+
+EVERYTHING = {"by_key": 1.0, "newest": 0.0, "by_service": 0.0, "level_counts": 0.0}
+
+
+class Rig:
+    """One pool of the workload `events` on a scripted backend."""
+
+    def __init__(
+        self, clock: VirtualClock, pool: PoolName, policy: PoolPolicy, batch: BatchPolicy, seconds: float
+    ) -> None:
+        self.clock = clock
+        self.backend = ScriptedBackend(clock, seconds=seconds)
+        self.workload = Events(
+            identity=Identity(1, 0, 0),
+            dialect=NULL,
+            workers=policy.workers,
+            message_size=20,
+            services=3,
+            keys="uniform",
+            limit=5,
+            window=60,
+            weights=EVERYTHING,
+            existing=(),
+            wall=clock.wall,
+            rng=Random(1),
+        )
+        self.recorder = OpRecorder(self.workload.ops)
+        self.cells = [0] * 5
+        self.writer = BatchWriter(
+            op=0,
+            table=EVENTS,
+            policy=batch,
+            backend=self.backend,
+            recorder=self.recorder,
+            cells=self.cells,
+            clock=clock,
+            rng=Random(1),
+            on_failed=lambda *_: None,
+        )
+        self.pool = Pool(
+            pool,
+            policy._replace(timer_resolution=0.0),
+            workload=self.workload,
+            backend=self.backend,
+            writers={"events": self.writer},
+            recorder=self.recorder,
+            clock=clock,
+            seed="7",
+        )
+
+    async def load(self, seconds: float, meanwhile: Callable[["Rig"], Awaitable[None]] | None = None) -> None:
+        """Run the pool for so long, then stop and drain."""
+        tasks = [asyncio.ensure_future(self.pool.run()), asyncio.ensure_future(self.writer.run())]
+        other = asyncio.ensure_future(meanwhile(self)) if meanwhile else None
+        await asyncio.sleep(seconds)
+        self.pool.stop()
+        self.writer.close()
+        await asyncio.gather(*tasks)
+        if other:
+            await other
+
+
+def loaded(
+    policy: PoolPolicy,
+    seconds: float,
+    *,
+    pool: PoolName = "reader",
+    batch: BatchPolicy | None = None,
+    takes: float = 0.001,
+    meanwhile: Callable[[Rig], Awaitable[None]] | None = None,
+) -> tuple[Rig, Snapshot]:
+    """Load a scripted backend in virtual time; return the rig and what was recorded."""
+    batch = batch or BatchPolicy(size=10, timeout=0, capacity=1000)
+
+    async def main(clock: VirtualClock) -> Rig:
+        rig = Rig(clock, pool, policy, batch, takes)
+        await rig.load(seconds, meanwhile)
+        return rig
+
+    rig: Rig = virtual.run(main)
+    return rig, rig.recorder.snapshot()
+
+
+def histogram(snapshot: Snapshot, name: str, pool: PoolName = "reader") -> Histogram:
+    """Return the merged histogram of a pool."""
+    return snapshot.pooled(lambda key: key[:2] == (name, pool))
+
+
+def outcomes(snapshot: Snapshot, outcome: str) -> float:
+    """Return how many operations of any kind ended so."""
+    return sum(v for k, v in snapshot.counters.items() if k[0] == "soakd_ops_total" and k[3] == outcome)
+
+
+def test_closed_loop_goes_on_as_soon_as_it_has_its_answer() -> None:
+    """Five workers at 1 ms each make 5000 per second, without lag."""
+    _, snapshot = loaded(PoolPolicy(workers=5), 2.0)
+    assert outcomes(snapshot, "ok") == pytest.approx(10_000, rel=0.01)
+    assert histogram(snapshot, "soakd_schedule_lag_seconds").max == 0
+
+
+def test_think_time_is_added_after_each_operation() -> None:
+    """1 ms of service and 9 ms of thought make 100 per second and worker."""
+    _, snapshot = loaded(PoolPolicy(workers=3, think_time=0.009), 2.0)
+    assert outcomes(snapshot, "ok") == pytest.approx(600, rel=0.01)
+
+
+@pytest.mark.parametrize("kind", [Constant, Poisson])
+def test_open_loop_meets_the_rate_within_one_percent(kind: type[Constant] | type[Poisson]) -> None:
+    """The schedule decides, not the answers."""
+    _, snapshot = loaded(PoolPolicy(workers=50, schedule=kind(1000.0)), 20.0)
+    assert outcomes(snapshot, "ok") == pytest.approx(20_000, rel=0.01)
+
+
+def test_open_loop_is_never_early() -> None:
+    """With a free worker each operation begins exactly at its intended time."""
+    _, snapshot = loaded(PoolPolicy(workers=50, schedule=Constant(1000.0)), 5.0)
+    assert histogram(snapshot, "soakd_schedule_lag_seconds").max < 1e-6
+
+
+def test_freeze_of_the_target_shows_in_response_time_as_theory_predicts() -> None:
+    """A freeze of 1 s at 1000/s makes about 1000 late operations, the latest by 1 s.
+
+    The operations that only waited for a worker have the ordinary service time.
+    """
+
+    async def freeze(rig: Rig) -> None:
+        await asyncio.sleep(3.0)
+        rig.backend.frozen_until = rig.clock.now() + 1.0
+
+    _, snapshot = loaded(PoolPolicy(workers=10, schedule=Constant(1000.0)), 10.0, meanwhile=freeze)
+    response = histogram(snapshot, "soakd_op_response_seconds")
+    service = histogram(snapshot, "soakd_op_service_seconds")
+    late = response.count - response.cumulative([0.01])[0]
+    assert response.count == pytest.approx(10_000, rel=0.01)
+    # 10 workers answer 10,000/s after the freeze, so the backlog of 1000 melts by 9000/s: 1111 are late.
+    assert late == pytest.approx(1111, rel=0.03)
+    assert response.quantile(0.999) == pytest.approx(1.0, rel=0.02)
+    assert response.quantile(0.95) == pytest.approx(0.55, rel=0.05)
+    assert service.count - service.cumulative([0.01])[0] == 10  # one per worker
+
+
+def test_queue_bound_system_is_not_reported_faster_than_it_was_offered() -> None:
+    """Offered 1000/s to a target that does 500/s, the response time grows with the queue."""
+    _, snapshot = loaded(
+        PoolPolicy(workers=5, schedule=Constant(1000.0), max_backlog=100.0), 10.0, takes=0.010
+    )
+    response = histogram(snapshot, "soakd_op_response_seconds")
+    assert outcomes(snapshot, "ok") == pytest.approx(5000, rel=0.01)
+    assert response.max == pytest.approx(5.0, rel=0.02)  # the last of 5000 was due at 5 s, ran at 10 s
+    assert response.quantile(0.5) == pytest.approx(2.5, rel=0.02)
+    assert histogram(snapshot, "soakd_op_service_seconds").max == pytest.approx(0.010, rel=0.01)
+
+
+def test_backlog_beyond_the_cap_is_dropped_and_counted() -> None:
+    """scheduled = ok + dropped, and no response is later than the cap allows."""
+    _, snapshot = loaded(PoolPolicy(workers=5, schedule=Constant(1000.0), max_backlog=1.0), 10.0, takes=0.010)
+    dropped = snapshot.counters["soakd_ops_dropped_total", "reader", "backlog"]
+    assert outcomes(snapshot, "dropped") == dropped
+    assert outcomes(snapshot, "ok") + dropped == pytest.approx(9000, rel=0.01)  # 1000 are within the backlog
+    assert histogram(snapshot, "soakd_op_response_seconds").max <= 1.011
+
+
+def test_no_burst_after_an_outage() -> None:
+    """Turns missed in an outage are dropped; afterwards the rate is the intended one."""
+    finished: list[tuple[float, float]] = []
+
+    async def outage(rig: Rig) -> None:
+        start = rig.clock.now()
+        await asyncio.sleep(2.0)
+        rig.backend.outage_end = float("inf")
+        rig.backend.frozen_until = start + 5.0  # the workers hang until the target is back
+        await asyncio.sleep(3.0)
+        rig.backend.outage_end = rig.clock.now()
+        for _ in range(50):
+            finished.append((rig.clock.now(), outcomes(rig.recorder.snapshot(), "ok")))
+            await asyncio.sleep(0.1)
+
+    _, snapshot = loaded(PoolPolicy(workers=10, schedule=Constant(1000.0)), 10.0, meanwhile=outage)
+    assert snapshot.counters["soakd_ops_dropped_total", "reader", "outage"] == pytest.approx(2990, rel=0.01)
+    steps = [b[1] - a[1] for a, b in zip(finished, finished[1:], strict=False)]
+    assert max(steps) <= 100 * 1.02 + 10  # the ten that hung end with the outage
+    assert sum(steps) == pytest.approx(100 * len(steps), rel=0.01)
+
+
+def test_operations_fail_with_class_connection_while_the_target_is_down() -> None:
+    """The schedule goes on; every turn has an outcome."""
+
+    async def down(rig: Rig) -> None:
+        await asyncio.sleep(1.0)
+        rig.backend.down = True
+        await asyncio.sleep(1.0)
+        rig.backend.down = False
+
+    _, snapshot = loaded(PoolPolicy(workers=10, schedule=Constant(100.0)), 3.0, meanwhile=down)
+    assert snapshot.counters["soakd_op_errors_total", "reader", "by_key", "connection"] == pytest.approx(100, abs=1)
+    assert outcomes(snapshot, "ok") == pytest.approx(200, abs=2)
+
+
+def test_closed_loop_does_not_spin_while_the_target_is_down() -> None:
+    """Each worker pauses longer and longer, up to a second."""
+
+    async def down(rig: Rig) -> None:
+        rig.backend.down = True
+
+    _, snapshot = loaded(PoolPolicy(workers=2), 30.0, meanwhile=down)
+    assert outcomes(snapshot, "error") < 2 * 40
+
+
+def test_row_that_takes_too_long_is_a_timeout_and_still_committed() -> None:
+    """The operation ends as a timeout after op_timeout; the row finds its own end."""
+    rig, snapshot = loaded(
+        PoolPolicy(workers=1, op_timeout=1.0), 1.5, pool="writer", takes=5.0, batch=BatchPolicy(10, 0, 10)
+    )
+    assert outcomes(snapshot, "timeout") >= 1
+    assert snapshot.counters["soakd_op_errors_total", "writer", "append", "timeout"] >= 1
+    assert rig.cells[0] == rig.cells[1] == len(rig.backend.rows)
+    assert histogram(snapshot, "soakd_op_response_seconds", "writer").min >= 1.0
+
+
+def test_full_queue_blocks_or_drops_as_told() -> None:
+    """Dropped rows are counted, use no sequence number, and are never accepted."""
+    batch = BatchPolicy(size=1, timeout=0, capacity=2)
+    for drops in (False, True):
+        policy = PoolPolicy(workers=8, schedule=Constant(100.0), max_backlog=1e6, full_drops=drops)
+        rig, snapshot = loaded(policy, 5.0, pool="writer", takes=0.1, batch=batch)
+        action = "dropped" if drops else "blocked"
+        assert snapshot.counters["soakd_queue_full_total", action] > 10
+        assert rig.cells[0] == rig.cells[1] == len(rig.backend.rows) == outcomes(snapshot, "ok")
+        assert (outcomes(snapshot, "dropped") > 100) == drops
+        for worker in range(8):
+            seqs = sorted(key[3] for key in rig.backend.rows if key[2] == worker)
+            assert seqs == list(range(len(seqs)))
+
+
+def test_stop_ends_sleeping_workers_at_once() -> None:
+    """A pool of one operation per hour stops without waiting for its next turn."""
+
+    async def main(clock: VirtualClock) -> float:
+        rig = Rig(clock, "reader", PoolPolicy(3, Constant(1 / 3600)), BatchPolicy(1, 0, 1), 0.001)
+        start = clock.now()
+        await rig.load(5.0)
+        return clock.now() - start
+
+    assert virtual.run(main) == pytest.approx(5.0, abs=0.01)
+
+
+def test_mix_follows_the_weights() -> None:
+    """Operations are drawn in proportion, and one of weight 0 never."""
+    weights = {"by_key": 3.0, "newest": 1.0, "by_service": 0.0, "level_counts": 0.0}
+
+    async def main(clock: VirtualClock) -> Snapshot:
+        rig = Rig(clock, "reader", PoolPolicy(20), BatchPolicy(1, 0, 1), 0.001)
+        rig.workload.ops = tuple(
+            spec._replace(weight=weights[spec.name]) if spec.pool == "reader" else spec for spec in rig.workload.ops
+        )
+        rig.pool = Pool(
+            "reader",
+            PoolPolicy(20),
+            workload=rig.workload,
+            backend=rig.backend,
+            writers={},
+            recorder=rig.recorder,
+            clock=clock,
+            seed="7",
+        )
+        await rig.load(2.0)
+        return rig.recorder.snapshot()
+
+    counters = virtual.run(main).counters
+    by_key = counters["soakd_ops_total", "reader", "by_key", "ok"]
+    assert by_key / counters["soakd_ops_total", "reader", "newest", "ok"] == pytest.approx(3, rel=0.05)
+    assert ("soakd_ops_total", "reader", "by_service", "ok") not in counters
+
+
+def test_rejection_is_its_own_outcome() -> None:
+    """A business rule that says no is neither ok nor an error."""
+    from daemon.errors import Rejected
+
+    async def main(clock: VirtualClock) -> Snapshot:
+        rig = Rig(clock, "reader", PoolPolicy(1), BatchPolicy(1, 0, 1), 0.001)
+
+        async def refuse(*_: object, **__: object) -> None:
+            await asyncio.sleep(0.001)
+            raise Rejected
+
+        rig.backend.transact = refuse  # type: ignore[assignment,method-assign]
+        await rig.load(0.1)
+        return rig.recorder.snapshot()
+
+    snapshot = virtual.run(main)
+    assert outcomes(snapshot, "rejected") == pytest.approx(100, abs=2)
+    assert outcomes(snapshot, "error") == outcomes(snapshot, "ok") == 0
+
+
+def test_an_unexpected_exception_ends_the_pool_and_is_seen() -> None:
+    """A bug is never counted as a failed operation."""
+
+    async def main(clock: VirtualClock) -> None:
+        rig = Rig(clock, "reader", PoolPolicy(2), BatchPolicy(1, 0, 1), 0.001)
+
+        async def bug(*_: object, **__: object) -> None:
+            await asyncio.sleep(0)
+            raise ZeroDivisionError
+
+        rig.backend.transact = bug  # type: ignore[assignment,method-assign]
+        with pytest.raises(ExceptionGroup):
+            await rig.pool.run()
+
+    virtual.run(main)
+    assert OpError("other").transient is False
