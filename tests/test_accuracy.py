@@ -1,0 +1,68 @@
+"""Known latencies go in at the null backend and must come out in the percentiles, over 10^6 operations."""
+
+import asyncio
+from random import Random
+
+import numpy as np
+import pytest
+
+from daemon.backends.null import Latency, NullBackend, draw
+from daemon.load.pool import Pool, PoolPolicy
+from daemon.record.recorder import OpRecorder
+from daemon.record.histogram import Histogram
+from daemon.workloads.base import Identity
+from daemon.workloads.events import Events
+from tests import virtual
+from tests.virtual import VirtualClock
+
+OPS = 1_000_000
+MEAN, STDDEV, SHAPE = 0.010, 0.002, 2.5
+QUANTILES = (0.5, 0.95, 0.99, 0.999)
+
+
+@pytest.mark.parametrize("latency", ["constant", "normal", "pareto"])
+def test_known_latencies_are_reported_within_one_percent(latency: Latency) -> None:
+    """The recorded percentiles are those of the times that the backend really took."""
+    service = virtual.run(lambda clock: _load(clock, latency))
+    rng = Random(5)
+    truth = np.array([draw(latency, MEAN, STDDEV, SHAPE, rng) for _ in range(service.count)])
+    assert service.count >= OPS
+    assert service.quantiles(QUANTILES) == pytest.approx(
+        np.percentile(truth, [100 * q for q in QUANTILES], method="inverted_cdf"), rel=0.01
+    )
+    assert service.mean == pytest.approx(truth.mean(), rel=1e-6)
+    assert service.max == pytest.approx(truth.max(), rel=1e-6)
+
+
+async def _load(clock: VirtualClock, latency: Latency) -> Histogram:
+    backend = NullBackend(latency=latency, mean=MEAN, stddev=STDDEV, shape=SHAPE, clock=clock, rng=Random(5))
+    workload = Events(
+        identity=Identity(1, 0, 0),
+        dialect=backend.dialect,
+        workers=0,
+        message_size=1,
+        services=1,
+        keys="uniform",
+        limit=1,
+        window=1,
+        weights={"by_key": 1, "newest": 0, "by_service": 0, "level_counts": 0},
+        existing=(),
+        wall=clock.wall,
+        rng=Random(1),
+    )
+    recorder = OpRecorder(workload.ops)
+    pool = Pool(
+        "reader",
+        PoolPolicy(workers=200, timer_resolution=0.0),
+        workload=workload,
+        backend=backend,
+        writers={},
+        recorder=recorder,
+        clock=clock,
+        seed="3",
+    )
+    task = asyncio.ensure_future(pool.run())
+    await asyncio.sleep(OPS * MEAN / 200 * 1.005)
+    pool.stop()
+    await task
+    return recorder.snapshot().histograms["soakd_op_service_seconds", "reader", "by_key"]
