@@ -1,0 +1,125 @@
+"""Look at a SQLite target: its file, its folder and its disk.
+
+The target is opened in the one way that leaves no trace: read-only, and without shared memory
+unless a WAL is there already. What only writing can show is tried on a temporary database beside it.
+"""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import apsw
+
+from daemon import ledger
+from daemon.backends.base import SQLITE
+from daemon.backends.sqlite_errors import target_error
+from daemon.backends.sqlite_file import check_file_system, check_library, check_path, read_mounts
+from daemon.check.finding import Finding, bytes_free
+from daemon.errors import TargetError
+
+
+def check_sqlite(path: Path, *, durability: str) -> Iterator[Finding]:
+    """Yield what was found, the first failure last.
+
+    Args:
+        path: the file; it may not exist yet.
+        durability: in words, what an acknowledged row will be safe from.
+    """
+    try:
+        check_path(path)
+        _check_writable(path)
+        yield Finding(
+            "file", "ok", f"{path} is {'there' if path.exists() else 'not there yet'} and can be written"
+        )
+        check_library(apsw.sqlite_lib_version())
+        yield Finding("version", "ok", f"SQLite {apsw.sqlite_lib_version()} (apsw {apsw.apsw_version()})")
+        if path.exists() and path.stat().st_size:
+            yield Finding("content", "ok", _look_inside(path))
+        space = os.statvfs(path.parent)
+        yield bytes_free(space.f_bavail * space.f_frsize, str(path.parent.resolve()))
+        check_file_system(path.resolve(), read_mounts())
+        _try_wal(path.parent)
+        yield Finding("wal", "ok", "write-ahead logging works in this folder")
+    except TargetError as error:
+        yield Finding("usable", "fail", str(error))
+        return
+    yield Finding("durability", "ok", durability)
+
+
+def _check_writable(path: Path) -> None:
+    """Open the file for writing and write nothing: permissions on paper are not all that can forbid it."""
+    if not path.exists():
+        return
+    try:
+        path.open("r+b").close()
+    except OSError as error:
+        raise TargetError(
+            f"SQLite file {path} cannot be written: {error.strerror}; choose another file"
+        ) from None
+
+
+def _look_inside(path: Path) -> str:
+    """Return in words what the database holds.
+
+    Raises:
+        TargetError: it is not a database, it is locked, or its tables are of a newer soakd.
+    """
+    wal = path.with_name(f"{path.name}-wal")
+    # Without a WAL nothing is missed by not looking for one, and looking would create it.
+    parameters = "mode=ro" if wal.exists() and wal.stat().st_size else "mode=ro&immutable=1"
+    address = f"file:{quote(str(path.resolve()))}?{parameters}"
+    connection: apsw.Connection | None = None
+    try:
+        connection = apsw.Connection(address, flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
+        connection.set_busy_timeout(1000)
+        names = {
+            name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+        }
+        objects = SQLITE.table(ledger.OBJECTS.name)
+        if objects not in names:
+            return f"{len(names)} tables, none of them made by soakd"
+        newest = connection.execute(f"SELECT max(version) FROM {objects}").get or 0
+    except apsw.Error as error:
+        raise target_error(error, path, connection.system_errno if connection is not None else 0) from None
+    finally:
+        if connection is not None:
+            connection.close()
+    check_version(newest)
+    return f"tables of soakd (version {newest}) from earlier runs"
+
+
+def check_version(newest: int) -> None:
+    """Refuse tables that this soakd does not know.
+
+    Raises:
+        TargetError: they were made by a newer one.
+    """
+    if newest > ledger.SCHEMA_VERSION:
+        raise TargetError(
+            f"the target's tables are of version {newest}, made by a newer soakd; this one knows "
+            f"{ledger.SCHEMA_VERSION}: update soakd, or use another target"
+        )
+
+
+def _try_wal(folder: Path) -> None:
+    """Write to a temporary database in WAL mode and read it on a second connection.
+
+    Raises:
+        TargetError: that does not work here.
+    """
+    with tempfile.TemporaryDirectory(prefix=".soakd-check-", dir=folder) as scratch:
+        file = Path(scratch) / "try.db"
+        try:
+            writer = apsw.Connection(str(file))
+            mode = writer.pragma("journal_mode", "wal")
+            if mode != "wal":
+                raise TargetError(f"folder {folder}: WAL mode is refused (it stays {mode}); use a local disk")
+            writer.execute("CREATE TABLE t (n); INSERT INTO t VALUES (1)")
+            reader = apsw.Connection(str(file), flags=apsw.SQLITE_OPEN_READONLY)
+            reader.execute("SELECT n FROM t").fetchall()
+            reader.close()
+            writer.close()
+        except apsw.Error as error:
+            raise target_error(error, file, 0) from None
