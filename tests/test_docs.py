@@ -1,0 +1,142 @@
+"""The documentation keeps up with the code: commands, settings, metrics, exit codes, links."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import typer
+
+from daemon import __version__
+from daemon.cli.app import build_app
+from daemon.cli.flags import RUN_FLAGS
+from daemon.config_reference import setting_keys
+from daemon.errors import ExitCode
+from daemon.record.catalog import METRICS
+from docs import generate
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
+REFRESH = "run `make docs`"
+
+every_page = pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+
+
+def commands() -> Iterator[str]:
+    """Yield every command as it is typed: `soakd config show`."""
+
+    def walk(node: object, words: str) -> Iterator[str]:
+        inner = getattr(node, "commands", None)
+        if not inner:
+            yield words
+        for name, child in (inner or {}).items():
+            yield from walk(child, f"{words} {name}")
+
+    yield from walk(typer.main.get_command(build_app([], {})), "soakd")
+
+
+def shell_lines(text: str) -> list[str]:
+    """Return what a reader would type: the lines after `$` in console blocks."""
+    blocks = re.findall(r"```console\n(.*?)```", text, re.DOTALL)
+    return [
+        line[2:].partition("#")[0].strip()
+        for block in blocks
+        for line in block.splitlines()
+        if line[:2] == "$ "
+    ]
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the fragments that headings of a page can be reached by."""
+    heads = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", head).strip().lower().replace(" ", "-") for head in heads}
+
+
+def test_the_readme_names_every_command() -> None:
+    found = set(commands())
+    assert {"soakd run", "soakd check", "soakd verify", "soakd health", "soakd config show"} <= found
+    assert not [command for command in found if command not in README]
+
+
+def test_the_readme_begins_with_the_two_commands() -> None:
+    """Before any heading but the title, and they are targets of make."""
+    opening = README.partition("\n## ")[0]
+    assert shell_lines(opening) == ["make run", "make test"]
+
+
+@every_page
+def test_make_targets_in_the_documentation_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    inline = re.findall(r"`make ([a-z]+)", text)
+    typed = [line.split()[1] for line in shell_lines(text) if line.startswith("make ")]
+    for target in {*inline, *typed}:
+        assert re.search(rf"^{target}:", MAKEFILE, re.MULTILINE), target
+
+
+def test_commands_in_the_readme_use_flags_that_exist() -> None:
+    known = {flag.name for flag in RUN_FLAGS} | {"--config", "--set", "--run", "--help"}
+    typed = [line for line in shell_lines(README) if "soakd " in line]
+    assert typed
+    for line in typed:
+        flags = {word.partition("=")[0] for word in shlex.split(line) if word.startswith("--")}
+        assert flags <= known, line
+
+
+def test_the_readme_has_every_exit_code() -> None:
+    rows = dict(re.findall(r"^\| (\d+) \| (.+) \|$", README, re.MULTILINE))
+    assert {int(code) for code in rows} == {int(code) for code in ExitCode}
+
+
+def test_the_table_of_metrics_in_the_readme_is_current() -> None:
+    assert generate.readme(README) == README, REFRESH
+    for name in METRICS:
+        assert f"| `{name}` |" in README
+
+
+def test_the_configuration_reference_is_current_and_complete() -> None:
+    text = generate.CONFIGURATION.read_text(encoding="utf-8")
+    assert text == generate.configuration(), REFRESH
+    rows = re.findall(r"^\| `([a-z_.]+)`", text, re.MULTILINE)
+    assert sorted(rows) == sorted(setting_keys())
+    for flag in RUN_FLAGS:
+        assert flag.name == "--json" or f"`{flag.name}`" in text
+
+
+@every_page
+def test_links_lead_somewhere(page: Path) -> None:
+    """Files and headings of this repository; addresses beyond it are not asked."""
+    for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        if re.match(r"[a-z]+:", link):
+            continue
+        file, _, fragment = link.partition("#")
+        target = page.parent / file if file else page
+        assert target.exists(), link
+        if fragment:
+            assert fragment in anchors(target), link
+
+
+@every_page
+def test_a_page_has_one_title_and_lines_of_readable_length(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    prose = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+    assert len(re.findall(r"^# ", prose, re.MULTILINE)) == 1
+    assert not [line for line in prose.splitlines() if len(line) > 140 and not line.startswith("|")]
+
+
+def test_the_changelog_has_a_heading_for_this_version_or_for_what_is_coming() -> None:
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert f"## [{__version__}]" in changelog or "## [Unreleased]" in changelog
+
+
+def test_every_decision_is_listed_and_has_its_three_parts() -> None:
+    folder = ROOT / "docs" / "adr"
+    index = (folder / "README.md").read_text(encoding="utf-8")
+    pages = [page for page in folder.glob("*.md") if page.name != "README.md"]
+    assert pages
+    for page in pages:
+        assert f"({page.name})" in index
+        headings = re.findall(r"^## (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+        assert headings == ["Context", "Decision", "Consequences"], page.name
