@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Iterable, Sequence
+from itertools import product
 from typing import Any, NamedTuple
 
 from daemon.backends.base import Backend, Dialect
 from daemon.errors import OpError, TargetError, UsageError
-from daemon.record.account import Account
 from daemon.ops import Table, Transaction, Tx, TxFn, Values
-from daemon.workloads.base import EPOCH_KEYS, Identity, Workload
+from daemon.record.account import Account
+from daemon.workloads.base import EPOCH_KEYS, Identity, Stretch, Workload
 
 SCHEMA_VERSION = 1
 
@@ -174,8 +175,8 @@ async def by_worker(backend: Backend, table: Table, run: int) -> list[WorkerRows
     return [WorkerRows(*row) for row in await _do(backend, _rows, sql, (run,))]
 
 
-async def load_run(backend: Backend, run: int | None = None) -> RunRecord:
-    """Return a run's record; the newest if `run` is None.
+async def load_run(backend: Backend, wanted: int | None = None) -> RunRecord:
+    """Return a run's record; the newest if `wanted` is None.
 
     Raises:
         UsageError: there is no such run.
@@ -185,15 +186,45 @@ async def load_run(backend: Backend, run: int | None = None) -> RunRecord:
     if not await _do(backend, _exists, dialect, RUNS.name):
         raise UsageError("soakd has never run against this target: there is nothing to look at")
     names = ", ".join(name for name, _ in RUNS.columns)
-    newest = await _do(backend, _rows, dialect.sql(f"SELECT {names} FROM {{r}} ORDER BY run DESC", r="runs"), ())
-    found = [row for row in newest if run is None or row[0] == run]
+    newest = await _do(
+        backend, _rows, dialect.sql(f"SELECT {names} FROM {{r}} ORDER BY run DESC", r="runs"), ()
+    )
+    found = [row for row in newest if wanted in (None, row[0])]
     if not found:
         known = ", ".join(str(row[0]) for row in newest[:5]) or "none"
-        raise UsageError(f"no run {run} in this target; the newest there: {known}")
+        raise UsageError(f"no run {wanted} in this target; the newest there: {known}")
     columns = ", ".join(name for name, _ in ACCOUNTS.columns[1:])
     sql = dialect.sql(f"SELECT {columns} FROM {{a}} WHERE run = ?", a="accounts")
     accounts = await _do(backend, _rows, sql, (found[0][0],))
-    return RunRecord(*found[0], accounts={(a[0], a[1]): Account(*a[2:]) for a in accounts})
+    run, version, workload, writers, shards, reason = found[0]
+    by_life = {(a[0], a[1]): Account(*a[2:]) for a in accounts}
+    return RunRecord(run, version, workload, writers, shards, reason, by_life)
+
+
+async def readable(backend: Backend, table: Table) -> list[Stretch]:
+    """Return what the newest run that wrote rows left to be read, by worker; empty if none did.
+
+    Raises:
+        OpError: the target refused.
+    """
+    dialect = backend.dialect
+    if dialect.name == "null":
+        return []
+    where = "FROM {t} WHERE run = ? AND shard = ? AND worker = ?"
+    ends = dialect.sql(f"SELECT (SELECT min(seq) {where}), (SELECT max(seq) {where})", t=table.name)
+    runs = dialect.sql("SELECT run, writers, shards FROM {r} WHERE writers > 0 ORDER BY run DESC", r="runs")
+    for run, writers, shards in await _do(backend, _rows, runs, ()):
+        found = []
+        for shard, worker in product(range(shards), range(-(-writers // shards))):
+            key = (run, shard, worker)
+            first, last = (await _do(backend, _rows, ends, key + key))[0]
+            if last is not None:
+                # After a restart the numbers go on far away: only the first life's stretch is read.
+                last = min(last, first + EPOCH_KEYS - 1) if last < EPOCH_KEYS else first
+                found.append(Stretch(run, shard, worker, first, last - first + 1))
+        if found:
+            return found
+    return []
 
 
 async def _do(backend: Backend, fn: TxFn, *args: object) -> Any:  # noqa: ANN401 - whatever fn returns
@@ -229,7 +260,7 @@ async def _prepare(tx: Tx, dialect: Dialect, workload: Workload, clean: bool) ->
         for name in mine:
             await tx.execute(f"DROP TABLE IF EXISTS {dialect.table(name)}")
         mine = set()
-    wanted = [(table, [dialect.create_table(table)]) for table in OWN]
+    wanted: list[tuple[Table, Sequence[str]]] = [(table, [dialect.create_table(table)]) for table in OWN]
     wanted += [(table, workload.schema(dialect)) for table in workload.tables[:1]]
     for table, statements in wanted:
         if table.name not in mine:

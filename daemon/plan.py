@@ -12,10 +12,8 @@ from daemon.load.batch import BatchPolicy
 from daemon.load.messages import EnginePlan
 from daemon.load.pool import PoolPolicy
 from daemon.load.schedule import Constant, Poisson, Schedule
-from daemon.ops import PoolName
 from daemon.target import parse_target
-from daemon.workloads.base import Identity
-from daemon.workloads.events import Stretch
+from daemon.workloads.base import Identity, Stretch
 
 
 def share(total: int, shard: int, shards: int) -> int:
@@ -34,7 +32,9 @@ def engine_plan(
     return EnginePlan(
         identity=identity,
         seed=f"{seed}/{shard}/{identity.epoch}",
-        backend=backend_options(settings, writers=writers, readers=readers, role=f"{identity.run}/{shard}.{identity.epoch}"),
+        backend=backend_options(
+            settings, writers=writers, readers=readers, role=f"{identity.run}/{shard}.{identity.epoch}"
+        ),
         workload=(settings.workload, workload_options(settings)),
         pools={
             "writer": PoolPolicy(
@@ -137,14 +137,16 @@ def durability(settings: Settings) -> str:
     if kind == "null":
         return "none: the null backend stores nothing"
     if kind == "sqlite":
-        mode = settings.sqlite.synchronous
-        return {
-            "normal": "synchronous=NORMAL: survives a crash of the process; a power cut may lose the last commits",
-            "full": "synchronous=FULL: every commit is flushed to the disk before it is acknowledged",
-        }[mode]
-    mode = settings.postgres.synchronous_commit
-    return {
-        "on": "synchronous_commit=on: every commit is in the server's WAL on disk (and on synchronous standbys)",
-        "local": "synchronous_commit=local: every commit is in the server's WAL on its own disk",
-        "off": "synchronous_commit=off: a crash of the server may lose the last commits",
-    }[mode]
+        return _SQLITE_DURABILITY[settings.sqlite.synchronous]
+    return _POSTGRES_DURABILITY[settings.postgres.synchronous_commit]
+
+
+_SQLITE_DURABILITY = {
+    "normal": "synchronous=NORMAL: survives a crash of the process; a power cut may lose the last commits",
+    "full": "synchronous=FULL: every commit is flushed to the disk before it is acknowledged",
+}
+_POSTGRES_DURABILITY = {
+    "on": "synchronous_commit=on: every commit is in the server's WAL on disk, and on synchronous standbys",
+    "local": "synchronous_commit=local: every commit is in the server's WAL on its own disk",
+    "off": "synchronous_commit=off: a crash of the server may lose the last commits",
+}

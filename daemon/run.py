@@ -10,8 +10,7 @@ from daemon.load.vitals import rss_bytes
 from daemon.record.account import Account
 from daemon.record.snapshot import Snapshot
 from daemon.shards import Listener, Shard
-from daemon.workloads.base import Identity
-from daemon.workloads.events import Stretch
+from daemon.workloads.base import Identity, Stretch
 
 PHASES = ("preparing", "warming up", "running", "draining", "finished")
 

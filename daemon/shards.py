@@ -152,15 +152,17 @@ class Shard:
             if replacement is None:
                 return
             life = replacement
+            if self._stopping:  # told while the engine was connecting
+                life.channel.send(Stop(0))
             gap = self._clock.now() - died
             self.gap_seconds += gap
             self._notify("engine.restarted", shard=self.number, epoch=life.epoch, gap_seconds=round(gap, 3))
 
-    def stop(self, timeout: float) -> None:
-        """Tell the process to drain within `timeout` s; a second call cuts the drain short."""
+    def stop(self, within: float) -> None:
+        """Tell the process to drain within `within` s; a second call cuts the drain short."""
         self._stopping = True
         if self.lives and self.lives[-1].alive:
-            self.lives[-1].channel.send(Stop(timeout))
+            self.lives[-1].channel.send(Stop(within))
 
     def kill(self) -> None:
         """End the process the hard way."""
@@ -184,7 +186,9 @@ class Shard:
                 life.snapshot = message.snapshot
                 life.finished = True
             elif isinstance(message, RowFailed):
-                self._notify("row.failed", key=message.key, error_class=message.error_class, reason=message.reason)
+                self._notify(
+                    "row.failed", key=message.key, error_class=message.error_class, reason=message.reason
+                )
 
     async def _reap(self, life: Life) -> None:
         await life.channel.close()
@@ -210,8 +214,6 @@ class Shard:
             answer = await life.channel.receive()
             if isinstance(answer, Ready):
                 life.channel.send(Start())
-                if self._stopping:
-                    life.channel.send(Stop(0))
                 return life
             await self._reap(life)
             self.lives.pop()

@@ -4,22 +4,21 @@ import asyncio
 import secrets
 from contextlib import AsyncExitStack, suppress
 from random import Random
+from typing import Any
 
 from daemon import __version__, ledger, plan
 from daemon.clock import Clock, SystemClock
 from daemon.config import Settings
 from daemon.endpoint import endpoint
-from daemon.errors import DataLossError, ExitCode, OpError, TargetError
+from daemon.errors import DataLossError, ExitCode
 from daemon.record.account import Account
 from daemon.run import Run
 from daemon.screen import Screen, make_screen
 from daemon.settle import Books, settle
 from daemon.shards import Shard
 from daemon.signals import Signals
-from daemon.target import parse_target
 from daemon.workloads import registry
 from daemon.workloads.base import Identity, Workload
-from daemon.workloads.events import EVENTS, Stretch
 
 DRAIN_GRACE = 10.0  # s beyond the drain time-out before an engine is killed
 
@@ -88,7 +87,7 @@ async def _prepare(run: Run, workload: Workload) -> None:
         )
         run.number = await ledger.register(backend, record)
         if not settings.pools.writers:
-            run.existing = await _newest_rows(run)
+            run.existing = await ledger.readable(backend, workload.tables[0])
     finally:
         await backend.close()
 
@@ -123,8 +122,9 @@ async def _load(run: Run, signals: Signals, screen: Screen) -> None:
 
 async def _until(seconds: float, event: asyncio.Event, engines: asyncio.Future[list[None]]) -> None:
     """Wait for the time (0: for ever), the event, or the end of all engines."""
-    waiter = asyncio.create_task(event.wait())
-    await asyncio.wait({waiter, engines}, timeout=seconds or None, return_when=asyncio.FIRST_COMPLETED)
+    waiter = asyncio.ensure_future(event.wait())
+    both: set[asyncio.Future[Any]] = {waiter, engines}
+    await asyncio.wait(both, timeout=seconds or None, return_when=asyncio.FIRST_COMPLETED)
     waiter.cancel()
     if engines.done():
         engines.result()

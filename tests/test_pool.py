@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from itertools import pairwise
 from random import Random
 
 import pytest
@@ -174,7 +175,7 @@ def test_queue_bound_system_is_not_reported_faster_than_it_was_offered() -> None
 
 
 def test_backlog_beyond_the_cap_is_dropped_and_counted() -> None:
-    """scheduled = ok + dropped, and no response is later than the cap allows."""
+    """Scheduled = ok + dropped, and no response is later than the cap allows."""
     _, snapshot = loaded(PoolPolicy(workers=5, schedule=Constant(1000.0), max_backlog=1.0), 10.0, takes=0.010)
     dropped = snapshot.counters["soakd_ops_dropped_total", "reader", "backlog"]
     assert outcomes(snapshot, "dropped") == dropped
@@ -199,7 +200,7 @@ def test_no_burst_after_an_outage() -> None:
 
     _, snapshot = loaded(PoolPolicy(workers=10, schedule=Constant(1000.0)), 10.0, meanwhile=outage)
     assert snapshot.counters["soakd_ops_dropped_total", "reader", "outage"] == pytest.approx(2990, rel=0.01)
-    steps = [b[1] - a[1] for a, b in zip(finished, finished[1:], strict=False)]
+    steps = [b[1] - a[1] for a, b in pairwise(finished)]
     assert max(steps) <= 100 * 1.02 + 10  # the ten that hung end with the outage
     assert sum(steps) == pytest.approx(100 * len(steps), rel=0.01)
 
@@ -214,7 +215,9 @@ def test_operations_fail_with_class_connection_while_the_target_is_down() -> Non
         rig.backend.down = False
 
     _, snapshot = loaded(PoolPolicy(workers=10, schedule=Constant(100.0)), 3.0, meanwhile=down)
-    assert snapshot.counters["soakd_op_errors_total", "reader", "by_key", "connection"] == pytest.approx(100, abs=1)
+    assert snapshot.counters["soakd_op_errors_total", "reader", "by_key", "connection"] == pytest.approx(
+        100, abs=1
+    )
     assert outcomes(snapshot, "ok") == pytest.approx(200, abs=2)
 
 
@@ -273,7 +276,8 @@ def test_mix_follows_the_weights() -> None:
     async def main(clock: VirtualClock) -> Snapshot:
         rig = Rig(clock, "reader", PoolPolicy(20), BatchPolicy(1, 0, 1), 0.001)
         rig.workload.ops = tuple(
-            spec._replace(weight=weights[spec.name]) if spec.pool == "reader" else spec for spec in rig.workload.ops
+            spec._replace(weight=weights[spec.name]) if spec.pool == "reader" else spec
+            for spec in rig.workload.ops
         )
         rig.pool = Pool(
             "reader",

@@ -2,10 +2,7 @@
 
 import asyncio
 import selectors
-from collections.abc import Coroutine
-from typing import Any, TypeVar
-
-T = TypeVar("T")
+from typing import Any
 
 
 class _Skipping(selectors.DefaultSelector):
@@ -52,9 +49,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return self._clock.now()
 
 
-def run(make: "Any", clock: VirtualClock | None = None) -> Any:  # noqa: ANN401
+def run(make: Any, clock: VirtualClock | None = None) -> Any:
     """Run `make(clock)` to its end in virtual time and return its result."""
     clock = clock or VirtualClock()
     with asyncio.Runner(loop_factory=lambda: VirtualLoop(clock)) as runner:
-        coroutine: Coroutine[Any, Any, Any] = make(clock)
-        return runner.run(coroutine)
+        return runner.run(make(clock))

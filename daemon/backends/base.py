@@ -33,7 +33,7 @@ class Dialect(NamedTuple):
         """Return the qualified name of a table."""
         return f"{self.prefix}{name}"
 
-    def index(self, name: str) -> str:
+    def index_name(self, name: str) -> str:
         """Return the name of an index for CREATE INDEX: qualified in SQLite, bare in PostgreSQL."""
         return name if self.name == "postgres" else f"{self.prefix}{name}"
 

@@ -9,8 +9,8 @@ from typing import Literal, NamedTuple
 from daemon.backends.base import Backend
 from daemon.clock import Clock
 from daemon.errors import OpError
-from daemon.record.account import ABANDONED, ACCEPTED, COMMITTED, FAILED, IN_DOUBT, Cells
 from daemon.ops import Table, Timed, Values
+from daemon.record.account import ABANDONED, ACCEPTED, COMMITTED, FAILED, IN_DOUBT, Cells
 from daemon.record.recorder import Recorder
 
 Reason = Literal["size", "timeout", "group", "drain"]
@@ -178,7 +178,7 @@ class BatchWriter:
         self._cells[ABANDONED] += left
         self._cells[IN_DOUBT] += self._writing
         for item in self._queue:
-            _refuse(item[3], OpError("other", "abandoned at the end of the drain"))
+            item[3].cancel()
         self._queue.clear()
         self._writing = 0
         return left
@@ -190,7 +190,7 @@ class BatchWriter:
                 return
             batch, reason = taken
             self._writing += len(batch)
-            await self._write(batch, reason, again=False)
+            await self._write(batch, reason, in_doubt=False)
 
     async def _take(self) -> tuple[list[Item], Reason] | None:
         """Wait for a batch that is due; None when there will be no more."""
@@ -244,22 +244,23 @@ class BatchWriter:
                 if wake in self._idle:
                     self._idle.remove(wake)
 
-    async def _write(self, batch: Sequence[Item], reason: Reason, *, again: bool) -> None:
-        """Write a batch, trying again while the failure may pass; split it when it cannot."""
+    async def _write(self, batch: Sequence[Item], reason: Reason, *, in_doubt: bool) -> None:
+        """Write a batch, trying again while the failure may pass; split it when it cannot.
+
+        Once a COMMIT got no answer, further tries skip the rows that are there.
+        """
         rows = [item[0] for item in batch]
         give_up = self._clock.now() + self._policy.retry_budget
-        in_doubt = False
         attempt = 0
         while True:
             begun = self._clock.now()
             try:
-                timed = await self._backend.write_rows(self._table, rows, again=again)
+                timed = await self._backend.write_rows(self._table, rows, again=in_doubt)
             except OpError as error:
                 self._recorder.flush(reason, "error", len(rows), 0.0, 0.0)
                 in_doubt |= error.in_doubt
-                again |= error.in_doubt
                 if not error.transient:
-                    await self._isolate(batch, reason, error, again=again)
+                    await self._isolate(batch, reason, error, in_doubt=in_doubt)
                     return
                 if self._clock.now() >= give_up:
                     self._fail(batch, error, in_doubt=in_doubt)
@@ -272,15 +273,17 @@ class BatchWriter:
                 self._acknowledge(batch, timed)
                 return
 
-    async def _isolate(self, batch: Sequence[Item], reason: Reason, error: OpError, *, again: bool) -> None:
+    async def _isolate(
+        self, batch: Sequence[Item], reason: Reason, error: OpError, *, in_doubt: bool
+    ) -> None:
         """Halve a batch that the database refuses until the bad row stands alone."""
         if len(batch) == 1:
-            self._fail(batch, error, in_doubt=False)
+            self._fail(batch, error, in_doubt=in_doubt)
             self._on_failed(batch[0][0], error)
             return
         middle = len(batch) // 2
-        await self._write(batch[:middle], reason, again=again)
-        await self._write(batch[middle:], reason, again=again)
+        await self._write(batch[:middle], reason, in_doubt=in_doubt)
+        await self._write(batch[middle:], reason, in_doubt=in_doubt)
 
     def _acknowledge(self, batch: Sequence[Item], timed: Timed) -> None:
         self._cells[COMMITTED] += len(batch)

@@ -16,7 +16,6 @@ from daemon import ledger
 from daemon.backends import factory
 from daemon.clock import Clock, SystemClock
 from daemon.errors import OpError, TargetError
-from daemon.record.account import SIZE, Account, Cells, cells_in
 from daemon.load.batch import BatchWriter
 from daemon.load.messages import (
     Channel,
@@ -32,10 +31,10 @@ from daemon.load.messages import (
 from daemon.load.pool import Pool
 from daemon.load.vitals import Vitals
 from daemon.ops import Values
+from daemon.record.account import SIZE, Account, Cells, cells_in
 from daemon.record.recorder import NullRecorder, OpRecorder
 from daemon.record.snapshot import Snapshot
 from daemon.workloads import registry
-from daemon.workloads.base import Workload
 
 REPORT_EVERY = 0.25  # s
 FAILED_ROWS_NAMED = 20  # rows that are reported one by one; all are counted
@@ -52,7 +51,7 @@ class Engine:
         self._cells = cells
         self._channel = channel
         self.backend = factory.create(*plan.backend, clock, Random(f"{plan.seed}/backend"))
-        self.workload: Workload = registry.create(
+        self.workload = registry.create(
             *plan.workload,
             identity=plan.identity,
             dialect=self.backend.dialect,
@@ -96,18 +95,18 @@ class Engine:
     def start(self) -> None:
         """Begin the load; it goes on until `drain`."""
         self._work = [
-            asyncio.create_task(_named(part.run()), name=type(part).__name__)
-            for part in (*self.writers.values(), *self.pools)
+            *(asyncio.create_task(writer.run(), name=name) for name, writer in self.writers.items()),
+            *(asyncio.create_task(pool.run(), name=pool.name) for pool in self.pools),
         ]
 
-    async def drain(self, timeout: float) -> None:
-        """Take no further turn, write what was accepted, abandon what is left after `timeout` s."""
+    async def drain(self, seconds: float) -> None:
+        """Take no further turn, write what was accepted, abandon what is left after `seconds`."""
         for pool in self.pools:
             pool.stop()
         for writer in self.writers.values():
             writer.close()
         if self._work:
-            _, late = await asyncio.wait(self._work, timeout=timeout)
+            _, late = await asyncio.wait(self._work, timeout=seconds)
             for task in late:
                 task.cancel()
             if late:
@@ -163,10 +162,6 @@ class Engine:
             self._channel.send(RowFailed(key, error.error_class, str(error)))
 
 
-async def _named(part: Coroutine[Any, Any, None]) -> None:
-    await part
-
-
 async def serve(channel: Channel, cells: Cells, clock: Clock) -> None:
     """Live one life: take a plan, connect, load on `Start`, drain on `Stop` or when alone."""
     plan = await channel.receive()
@@ -198,7 +193,7 @@ async def _load(engine: Engine, channel: Channel, plan: EnginePlan) -> None:
         if failure.done():
             failure.result()
         stop = await order
-        await _drain(engine, channel, stop.timeout if isinstance(stop, Stop) else plan.drain_timeout)
+        await _drain(engine, channel, stop.within if isinstance(stop, Stop) else plan.drain_timeout)
         if stop is None:
             await _testify(engine, plan)
     finally:
@@ -207,15 +202,16 @@ async def _load(engine: Engine, channel: Channel, plan: EnginePlan) -> None:
     channel.send(Finished(engine.snapshot(), engine.account))
 
 
-async def _drain(engine: Engine, channel: Channel, timeout: float) -> None:
+async def _drain(engine: Engine, channel: Channel, seconds: float) -> None:
     """Drain, unless a second `Stop` comes meanwhile: then only until its own time-out."""
-    drain = asyncio.create_task(engine.drain(timeout))
+    drain = asyncio.create_task(engine.drain(seconds))
     order = asyncio.create_task(channel.receive())
     await asyncio.wait({drain, order}, return_when=asyncio.FIRST_COMPLETED)
-    if not drain.done() and isinstance(order.result(), Stop):
+    again = order.result() if order.done() else None
+    if not drain.done() and isinstance(again, Stop):
         drain.cancel()
         await asyncio.wait({drain})
-        await engine.drain(order.result().timeout)
+        await engine.drain(again.within)
     order.cancel()
     if not drain.cancelled():
         await drain

@@ -8,13 +8,12 @@ import pickle
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from daemon.record.account import Account
 from daemon.load.batch import BatchPolicy
 from daemon.load.pool import PoolPolicy
 from daemon.ops import PoolName
+from daemon.record.account import Account
 from daemon.record.snapshot import Snapshot
-from daemon.workloads.base import Identity
-from daemon.workloads.events import Stretch
+from daemon.workloads.base import Identity, Stretch
 
 LENGTH_BYTES = 4
 UNSENT_LIMIT = 4 * 2**20  # bytes that may wait for a supervisor that does not read
@@ -54,10 +53,10 @@ class Stop(NamedTuple):
     """To an engine: take no further turn, write what was accepted, and end.
 
     Attributes:
-        timeout: what is not written by then is abandoned, s.
+        within: what is not written by then is abandoned, s.
     """
 
-    timeout: float
+    within: float
 
 
 class Ready(NamedTuple):

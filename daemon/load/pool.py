@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from random import Random
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ from daemon.clock import Clock
 from daemon.errors import OpError, Rejected
 from daemon.load.batch import Ack, BatchWriter, Stopping
 from daemon.load.schedule import Schedule
-from daemon.ops import OpSpec, PoolName, Row, Transaction
+from daemon.ops import OpSpec, Outcome, PoolName, Row, Transaction
 from daemon.record.recorder import Recorder
 from daemon.workloads.base import Workload
 
@@ -100,6 +100,7 @@ class Pool:
         self._mix = Mix(workload.ops, name, Random(f"{seed}/mix"))
         self._stopping = False
         self._start = 0.0
+        self._arrivals: Iterator[float] | None = None
         self._sleeping: set[Ack] = set()
         self._awaited: dict[int, tuple[float, Ack]] = {}  # by worker: when it gives up, on what
         self._loop = asyncio.get_running_loop()
@@ -108,11 +109,13 @@ class Pool:
         """Load the database until `stop`; returns when every worker has its last answer."""
         self._start = self._clock.now()
         schedule = self.policy.schedule
-        self._arrivals = schedule and schedule.arrivals(Random(f"{self._seed}/arrivals"))
+        if schedule:
+            self._arrivals = schedule.arrivals(Random(f"{self._seed}/arrivals"))
         async with asyncio.TaskGroup() as tasks:
             sweep = tasks.create_task(self._expire(), name=f"{self.name}-timeouts")
             workers = [
-                tasks.create_task(self._worker(n), name=f"{self.name}-{n}") for n in range(self.policy.workers)
+                tasks.create_task(self._worker(n), name=f"{self.name}-{n}")
+                for n in range(self.policy.workers)
             ]
             await asyncio.gather(*workers)
             sweep.cancel()
@@ -156,8 +159,7 @@ class Pool:
             intended = self._start + next(self._arrivals)
             now = self._clock.now()
             if intended > now:
-                await self._sleep(intended - now)
-                return None if self._stopping else intended
+                return intended if await self._reached(intended) else None
             reason = self._missed(intended, now)
             if reason is None:
                 return intended
@@ -174,8 +176,17 @@ class Pool:
         end = self._backend.outage_end
         return "outage" if intended < end <= now else None
 
+    async def _reached(self, intended: float) -> bool:
+        """Sleep until the time has come, never less; False when the pool was stopped before."""
+        while not self._stopping:
+            wait = intended - self._clock.now()
+            if wait <= 0:
+                return True
+            await self._sleep(wait)
+        return False
+
     async def _sleep(self, seconds: float) -> None:
-        """Sleep, or return early when the pool is stopped; never wakes before the time."""
+        """Sleep, or return early when the pool is stopped."""
         if self._stopping:
             return
         tick = self.policy.timer_resolution
@@ -196,7 +207,7 @@ class Pool:
         work = self._workload.make(op, worker, rng)
         self.in_flight += 1
         try:
-            if type(work) is Row:
+            if isinstance(work, Row):
                 await self._submit(op, worker, work, intended, dispatched)
             else:
                 await self._transact(op, work, intended, dispatched)
@@ -240,14 +251,14 @@ class Pool:
         await ack
 
     def _unaccepted(self, op: int, work: Row | Transaction, reason: str) -> None:
-        if type(work) is Row:
+        if isinstance(work, Row):
             self._workload.unused(work)
         self._recorder.drop(op, reason)
 
     def _failed(self, op: int, error: OpError, intended: float, dispatched: float) -> None:
         done = self._clock.now()
         self._recorder.error(op, error.error_class)
-        outcome = "timeout" if error.error_class == "timeout" else "error"
+        outcome: Outcome = "timeout" if error.error_class == "timeout" else "error"
         served = done if error.served is None else error.served
         self._recorder.op(op, outcome, intended, dispatched, served, done)
 

@@ -78,15 +78,17 @@ def _check(life: tuple[int, int], account: Account | None, workers: Sequence[Wor
     elif not known.balanced:
         problems.append(f"{where}: accepted {known.accepted} is not committed + failed + abandoned")
     elif stored < known.committed:
-        problems.append(f"{where}: {known.committed - stored} of {known.committed} committed rows are missing")
+        problems.append(
+            f"{where}: {known.committed - stored} of {known.committed} committed rows are missing"
+        )
     elif stored > known.committed + known.in_doubt:
         problems.append(f"{where}: {stored - known.committed} rows more than were committed")
     if duplicates:
         problems.append(f"{where}: {duplicates} duplicates, {_worst_duplicates(workers)}")
     if account is not None and gaps > known.failed + known.abandoned:
         problems.append(
-            f"{where}: {gaps} gaps in the workers' sequences, {known.failed + known.abandoned} are accounted for, "
-            f"{_worst_gaps(workers, epoch)}"
+            f"{where}: {gaps} gaps in the workers' sequences, of which {known.failed + known.abandoned} "
+            f"are accounted for, {_worst_gaps(workers, epoch)}"
         )
     return Check(shard, epoch, known, stored, gaps, duplicates, tuple(problems))
 

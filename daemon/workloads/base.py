@@ -31,6 +31,16 @@ class Identity(NamedTuple):
         return self.epoch * EPOCH_KEYS
 
 
+class Stretch(NamedTuple):
+    """Rows that are there to be read: `rows` of them, from sequence number `first` on."""
+
+    run: int
+    shard: int
+    worker: int
+    first: int
+    rows: int
+
+
 class Workload(Protocol):
     """A closed set of operations, and how to make the next one of each kind.
 
@@ -38,8 +48,15 @@ class Workload(Protocol):
     has one row under way at most, and its sequence numbers follow one another without gaps.
     """
 
-    ops: Sequence[OpSpec]
-    tables: Sequence[Table]
+    @property
+    def ops(self) -> Sequence[OpSpec]:
+        """Every operation there is, the rows' ones in the order of `tables` first."""
+        ...
+
+    @property
+    def tables(self) -> Sequence[Table]:
+        """The tables that rows are batched into."""
+        ...
 
     def schema(self, dialect: Dialect) -> Sequence[str]:
         """Return the statements that create the tables and their indexes."""

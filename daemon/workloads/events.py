@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from random import Random
-from typing import Any, NamedTuple
+from typing import Any
 
 from daemon.backends.base import Dialect
 from daemon.ops import OpSpec, Row, Table, Transaction, Tx, Values
-from daemon.workloads.base import Identity
+from daemon.workloads.base import Identity, Stretch
 from daemon.workloads.keys import DISTRIBUTIONS, Distribution
 
 EVENTS = Table(
@@ -26,25 +26,40 @@ EVENTS = Table(
 )
 
 LEVELS = ("debug",) * 32 + ("info",) * 80 + ("warning",) * 12 + ("error",) * 4  # 128: one per 7 random bits
-WORDS = (
-    "request response timeout connection user order payment cache index query commit retry batch "
-    "queue worker session token upload download shard replica node accepted rejected completed started"
-).split()
+WORDS = [
+    "request",
+    "response",
+    "timeout",
+    "connection",
+    "user",
+    "order",
+    "payment",
+    "cache",
+    "index",
+    "query",
+    "commit",
+    "retry",
+    "batch",
+    "queue",
+    "worker",
+    "session",
+    "token",
+    "upload",
+    "download",
+    "shard",
+    "replica",
+    "node",
+    "accepted",
+    "rejected",
+    "completed",
+    "started",
+]
+STATUSES = (200, 200, 200, 201, 404, 500)
 ATTRIBUTES = 4096  # different attribute documents
 TEXT = 1 << 16  # characters that messages are cut from; a power of two
 
 APPEND, BY_KEY, NEWEST, BY_SERVICE, LEVEL_COUNTS = range(5)
 _COLUMNS = ", ".join(name for name, _ in EVENTS.columns)
-
-
-class Stretch(NamedTuple):
-    """Rows that are there to be read: `count` of them, from sequence number `first` on."""
-
-    run: int
-    shard: int
-    worker: int
-    first: int
-    count: int
 
 
 async def query(tx: Tx, sql: str, params: Sequence[Any]) -> list[Values]:
@@ -91,7 +106,10 @@ class Events:
         """
         self.ops = (
             OpSpec("append", "writer"),
-            *(OpSpec(name, "reader", weights[name]) for name in ("by_key", "newest", "by_service", "level_counts")),
+            *(
+                OpSpec(name, "reader", weights[name])
+                for name in ("by_key", "newest", "by_service", "level_counts")
+            ),
         )
         self._identity = identity
         self._first = identity.first_seq
@@ -106,15 +124,14 @@ class Events:
         text = " ".join(rng.choices(WORDS, k=TEXT // 4))
         self._text = (text * (1 + (TEXT + message_size) // len(text)))[: TEXT + message_size]
         self._attributes = [
-            '{"user":%d,"status":%d,"bytes":%d}'
-            % (rng.randrange(100_000), rng.choice((200, 200, 200, 201, 404, 500)), rng.randrange(1 << 20))
+            f'{{"user":{rng.randrange(100_000)},"status":{rng.choice(STATUSES)},"bytes":{rng.randrange(1 << 20)}}}'
             for _ in range(ATTRIBUTES)
         ]
         self._sql = _statements(dialect)
 
     def schema(self, dialect: Dialect) -> Sequence[str]:
         """Return the table and an index for every read: see `Workload`."""
-        table, index = dialect.table("events"), dialect.index
+        table, index = dialect.table("events"), dialect.index_name
         return (
             dialect.create_table(EVENTS),
             f"CREATE INDEX {index('events_ts_level')} ON {table} (ts, level)",
@@ -188,10 +205,13 @@ def _statements(dialect: Dialect) -> Mapping[int, str]:
         return dialect.sql(template, events="events")
 
     return {
-        BY_KEY: sql(f"SELECT {_COLUMNS} FROM {{events}} WHERE run = ? AND shard = ? AND worker = ? AND seq = ?"),
+        BY_KEY: sql(
+            f"SELECT {_COLUMNS} FROM {{events}} WHERE run = ? AND shard = ? AND worker = ? AND seq = ?"
+        ),
         NEWEST: sql(f"SELECT {_COLUMNS} FROM {{events}} ORDER BY ts DESC LIMIT ?"),
         BY_SERVICE: sql(
-            f"SELECT {_COLUMNS} FROM {{events}} WHERE service = ? AND ts BETWEEN ? AND ? ORDER BY ts DESC LIMIT ?"
+            f"SELECT {_COLUMNS} FROM {{events}} WHERE service = ? AND ts BETWEEN ? AND ? "
+            "ORDER BY ts DESC LIMIT ?"
         ),
         LEVEL_COUNTS: sql("SELECT level, count(*) FROM {events} WHERE ts > ? GROUP BY level"),
     }

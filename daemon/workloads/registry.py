@@ -5,8 +5,8 @@ from random import Random
 from typing import Any
 
 from daemon.backends.base import Dialect
-from daemon.workloads.base import Identity, Workload
-from daemon.workloads.events import Events, Stretch
+from daemon.workloads.base import Identity, Stretch, Workload
+from daemon.workloads.events import Events
 
 
 def create(
