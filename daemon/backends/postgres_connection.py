@@ -1,0 +1,278 @@
+"""One PostgreSQL session: psycopg's connection with cheaper waits, COPY, and clean interruption.
+
+psycopg registers the socket with the event loop before each wait, sets a timer, and takes both away
+again; over a point read that was a third of the CPU time (25 µs against 17 µs). Here the socket stays
+registered for reading as long as the connection lives. That also shows at once when an idle
+connection is closed by the server.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Generator, Sequence
+from typing import Any, TypeVar
+
+import psycopg
+from psycopg import errors, pq
+from psycopg.abc import PQGen
+from psycopg.rows import AsyncRowFactory, tuple_row
+
+from daemon.backends.postgres_errors import op_error
+from daemon.errors import OpError
+from daemon.ops import Values
+
+T = TypeVar("T")
+
+# What psycopg's generators ask for and are answered with: `psycopg.waiting.Wait` and `Ready` as plain
+# numbers, because arithmetic with the enumerations is slow.
+READ, WRITE = 1, 2
+COPY_CHUNK = 1 << 18  # bytes handed to libpq at a time, which keeps them in memory until they are sent
+
+_Results = Generator[Any, Any, list[pq.abc.PGresult]]
+
+
+class PostgresTx:
+    """The open transaction of one connection, as transaction functions see it."""
+
+    def __init__(self, connection: "Connection") -> None:
+        # One cursor for good: a new one per statement costs 5 µs.
+        self._cursor = connection.cursor()
+
+    async def execute(self, sql: str, params: Sequence[Any] = ()) -> list[Values]:
+        """Run one statement: see `daemon.ops.Tx`."""
+        cursor = self._cursor
+        try:
+            await cursor.execute(sql, params or None)
+            return [] if cursor.rownumber is None else await cursor.fetchall()
+        except psycopg.Error as error:
+            raise op_error(error) from None
+
+    async def execute_many(self, sql: str, rows: Sequence[Values]) -> None:
+        """Run one statement for each row, pipelined."""
+        try:
+            await self._cursor.executemany(sql, rows)
+        except psycopg.Error as error:
+            raise op_error(error) from None
+
+
+class Connection(psycopg.AsyncConnection[Values]):
+    """A session used by one task at a time.
+
+    Attributes:
+        tx: runs statements in it.
+        lost: the connection is gone, noticed while it was in use or idle.
+        when_lost: called once when an idle connection turns out to be gone.
+        unfinished: the answer to a statement was not waited for; only `settle` may be called.
+    """
+
+    def __init__(self, pgconn: pq.abc.PGconn, row_factory: AsyncRowFactory[Values] = tuple_row) -> None:
+        super().__init__(pgconn, row_factory)
+        self.lost = False
+        self.when_lost: Callable[[Connection], None] | None = None
+        self._loop = asyncio.get_running_loop()
+        self._fd = -1
+        self._waiter: asyncio.Future[int] | None = None
+        self._pending: PQGen[Any] | None = None
+        self._interruption: OpError | None = None
+        self.tx = PostgresTx(self)
+
+    @property
+    def unfinished(self) -> bool:
+        """True after an interrupted statement."""
+        return self._pending is not None
+
+    async def wait(self, gen: PQGen[T], interval: float = 0.0, timeout: float | None = None) -> T:  # noqa: ASYNC109
+        """Drive one of psycopg's generators to its end; this overrides `psycopg.AsyncConnection.wait`.
+
+        Raises:
+            OpError: `timeout`: `interrupt` was called.
+        """
+        if timeout is not None:  # psycopg waits so for notifications only, which are not used here
+            self._unwatch()
+            return await super().wait(gen, interval, timeout)
+        if self._interruption is not None:
+            gen.close()
+            raise self._interruption
+        if self._fd < 0:
+            self._watch()
+        tried = False
+        try:
+            state: int = next(gen)
+            while True:
+                if state & WRITE and not tried:
+                    tried = True  # a socket nearly always takes what is written; if not, it asks again
+                    state = gen.send(WRITE)
+                    continue
+                try:
+                    ready = await self._ready(state)
+                except BaseException:  # an interruption or a cancellation: `settle` goes on from here
+                    self._pending = gen
+                    raise
+                state = gen.send(ready)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+        except psycopg.Error:
+            self._look()
+            raise
+
+    async def _ready(self, state: int) -> int:
+        waiter: asyncio.Future[int] = self._loop.create_future()
+        self._waiter = waiter
+        if state & WRITE:
+            self._loop.add_writer(self._fd, self._on_writable)
+        try:
+            return await waiter
+        finally:
+            self._waiter = None
+            if state & WRITE:
+                self._loop.remove_writer(self._fd)
+
+    def _on_readable(self) -> None:
+        waiter = self._waiter
+        if waiter is not None:
+            if not waiter.done():
+                waiter.set_result(READ)
+            return
+        # Nobody waits: a notice, a wake-up that came too late, or the end of the connection.
+        try:
+            self.pgconn.consume_input()
+        except psycopg.Error:
+            self._look()
+            if self.lost and self.when_lost is not None:
+                self.when_lost(self)
+
+    def _on_writable(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(WRITE)
+
+    def _watch(self) -> None:
+        self._fd = self.pgconn.socket
+        self._loop.add_reader(self._fd, self._on_readable)
+
+    def _unwatch(self) -> None:
+        if self._fd >= 0:
+            self._loop.remove_reader(self._fd)
+            self._fd = -1
+
+    def _look(self) -> None:
+        """Find out whether the connection is gone.
+
+        libpq has closed the socket then, and its number may be another one's soon, so the event
+        loop must forget it before anything else runs.
+        """
+        if self.pgconn.status != pq.ConnStatus.OK:
+            self.lost = True
+            self._unwatch()
+
+    async def close(self) -> None:
+        """Close the connection; whoever waits for an answer on it gets OpError `connection`. Never raises."""
+        self._unwatch()
+        self.lost = True
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_exception(OpError("connection", "closed"))
+        await super().close()
+
+    async def run(self, statements: bytes) -> None:
+        """Run statements that return no rows, in one round trip.
+
+        Raises:
+            OpError: one of them failed; or COMMIT found a transaction that had failed already.
+        """
+        try:
+            results = await self.wait(_run(self.pgconn, statements))
+        except psycopg.Error as error:
+            raise op_error(error) from None
+        if statements == b"COMMIT" and results[-1].command_status == b"ROLLBACK":
+            raise OpError("other", "rolled back at COMMIT, since a statement before it had failed")
+
+    async def copy(self, statements: bytes, stream: bytes) -> None:
+        """Send a stream to the COPY … FROM STDIN that `statements` end with.
+
+        Raises:
+            OpError: it failed; the transaction is not usable any more.
+        """
+        try:
+            await self.wait(_copy(self.pgconn, statements, stream))
+        except psycopg.Error as error:
+            raise op_error(error) from None
+
+    def interrupt_after(self, seconds: float) -> asyncio.TimerHandle:
+        """Call `interrupt` after a while, unless what is returned is cancelled."""
+        return self._loop.call_later(seconds, self.interrupt)
+
+    def interrupt(self) -> None:
+        """Make what waits for an answer raise OpError `timeout`, now or as soon as it waits."""
+        self._interruption = OpError("timeout", "no answer within its time limit")
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_exception(self._interruption)
+
+    async def settle(self, within: float) -> bool:
+        """End what is left of a transaction: cancel, read the answer, roll back.
+
+        Args:
+            within: longest time that this may take, s.
+
+        Returns:
+            Whether the connection can be used again; if not, it must be closed.
+        """
+        pending, self._pending = self._pending, None
+        self._interruption = None
+        try:
+            async with asyncio.timeout(within):
+                if pending is not None:
+                    await self.cancel_safe(timeout=within)
+                    with contextlib.suppress(psycopg.Error):  # that it was cancelled, mostly
+                        await self.wait(pending)
+                if self.pgconn.transaction_status != pq.TransactionStatus.IDLE:
+                    await self.run(b"ROLLBACK")
+        except (psycopg.Error, OpError, OSError, TimeoutError):
+            return False
+        return self.pgconn.transaction_status == pq.TransactionStatus.IDLE
+
+
+def _run(pgconn: pq.abc.PGconn, statements: bytes) -> _Results:
+    pgconn.send_query(statements)
+    yield from _flush(pgconn)
+    return (yield from _results(pgconn))
+
+
+def _copy(pgconn: pq.abc.PGconn, statements: bytes, stream: bytes) -> _Results:
+    yield from _run(pgconn, statements)
+    if len(stream) <= COPY_CHUNK:
+        pgconn.put_copy_data(stream)
+    else:
+        view = memoryview(stream)
+        for start in range(0, len(stream), COPY_CHUNK):
+            pgconn.put_copy_data(view[start : start + COPY_CHUNK])
+            yield from _flush(pgconn)
+    pgconn.put_copy_end()
+    yield from _flush(pgconn)
+    return (yield from _results(pgconn))
+
+
+def _flush(pgconn: pq.abc.PGconn) -> Generator[Any, Any, None]:
+    while pgconn.flush() == 1:
+        ready = yield READ | WRITE
+        if ready & READ:  # else the server could wait for us to read, and we for it to read
+            pgconn.consume_input()
+
+
+def _results(pgconn: pq.abc.PGconn) -> _Results:
+    """Read results up to the end of the request, or to where a COPY wants its data."""
+    results: list[pq.abc.PGresult] = []
+    failed: pq.abc.PGresult | None = None
+    while True:
+        while pgconn.is_busy():
+            yield READ
+            pgconn.consume_input()
+        result = pgconn.get_result()
+        if result is None:
+            break
+        results.append(result)
+        if result.status == pq.ExecStatus.COPY_IN:
+            break
+        if result.status == pq.ExecStatus.FATAL_ERROR and failed is None:
+            failed = result
+    if failed is not None:
+        raise errors.error_from_result(failed)
+    return results

@@ -1,0 +1,150 @@
+"""How PostgreSQL sessions are opened, with which settings, and whether the server will do."""
+
+import asyncio
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import psycopg
+from psycopg.adapt import AdaptersMap
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.types.numeric import Int8Dumper
+from psycopg.types.string import TextLoader
+
+from daemon.backends.postgres_connection import Connection
+from daemon.backends.postgres_errors import address, first_line, target_error, without_secret
+from daemon.errors import TargetError
+from daemon.ops import PoolName
+
+OLDEST_SERVER = 130000
+# A dead peer is noticed after about 10 s. The address may say otherwise.
+_KEEPALIVE = {
+    "keepalives_idle": "5",
+    "keepalives_interval": "2",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "10000",
+}
+
+
+class Sessions:
+    """Opens sessions of one target.
+
+    The settings go into the start-up message, where they cost nothing and survive RESET. Behind
+    PgBouncer in transaction mode (`prepare=False`) they cannot: there they begin each transaction.
+
+    Attributes:
+        address: where the target is, without secrets.
+        begin: what begins a transaction, by pool.
+        bare: whether a statement may run without a transaction around it, by pool.
+    """
+
+    def __init__(
+        self,
+        *,
+        conninfo: str,
+        password: str | None,
+        synchronous_commit: str,
+        connect_timeout: float,
+        statement_timeout: float,
+        lock_timeout: float,
+        application_name: str,
+        prepare: bool,
+    ) -> None:
+        """Read the address.
+
+        Raises:
+            TargetError: libpq cannot read it.
+        """
+        try:
+            params: dict[str, Any] = dict(conninfo_to_dict(conninfo))
+        except psycopg.Error as error:
+            why = without_secret(first_line(error), password)
+            raise TargetError(f"target: {why}; write postgresql://user@host:port/db") from None
+        if password is not None:
+            params["password"] = password
+        self._password = params.get("password")
+        self.address = address(params)
+        limits = (
+            {"statement_timeout": f"{math.ceil(statement_timeout * 1000)}ms"} if statement_timeout else {}
+        )
+        if lock_timeout:
+            limits["lock_timeout"] = f"{math.ceil(lock_timeout * 1000)}ms"
+        writing = {"synchronous_commit": synchronous_commit, **limits}
+        self._options: dict[PoolName, str] = {"writer": "", "reader": ""}
+        self.begin: dict[PoolName, bytes] = {"writer": b"BEGIN", "reader": b"BEGIN READ ONLY"}
+        self.bare: dict[PoolName, bool] = {"writer": True, "reader": True}
+        if prepare:
+            own = params.pop("options", "")
+            self._options["writer"] = _start_up(own, writing)
+            self._options["reader"] = _start_up(own, {**writing, "default_transaction_read_only": "on"})
+        else:
+            self.begin["writer"] += _local(writing)
+            self.begin["reader"] += _local(limits)
+            # Nothing would set a limit, or the durability, of a statement on its own.
+            self.bare = {"writer": False, "reader": not limits}
+        self._params = {
+            **_KEEPALIVE,
+            **params,
+            "application_name": application_name,
+            "client_encoding": "UTF8",  # binary COPY takes text as it is
+            "connect_timeout": str(max(2, math.ceil(connect_timeout))),  # libpq's, in whole seconds
+        }
+        self._timeout = connect_timeout
+        self._prepare_threshold = 0 if prepare else None
+        self._adapters = _adapters()
+
+    async def connect(self, pool: PoolName) -> Connection:
+        """Open a session.
+
+        Raises:
+            psycopg.Error, OSError, TimeoutError: it did not come about.
+        """
+        params = self._params
+        if self._options[pool]:
+            params = {**params, "options": self._options[pool]}
+        async with asyncio.timeout(self._timeout):
+            return await Connection.connect(
+                "",
+                autocommit=True,
+                prepare_threshold=self._prepare_threshold,
+                context=self._adapters,
+                **params,
+            )
+
+    def failure(self, error: BaseException) -> TargetError:
+        """Return the line that says why `connect` failed, and what to do."""
+        return target_error(error, self.address, self._password)
+
+    def check(self, connection: Connection) -> None:
+        """See whether the server is new enough.
+
+        Raises:
+            TargetError: it is not.
+        """
+        version = connection.info.server_version
+        if version < OLDEST_SERVER:
+            raise TargetError(
+                f"target {self.address}: PostgreSQL {version // 10000} is too old; "
+                f"{OLDEST_SERVER // 10000} or newer is needed"
+            )
+
+
+def _start_up(own: str, settings: Mapping[str, str]) -> str:
+    return " ".join([own, *(f"-c {name}={value}" for name, value in settings.items())]).strip()
+
+
+def _local(settings: Mapping[str, str]) -> bytes:
+    return "".join(f"; SET LOCAL {name} TO '{value}'" for name, value in settings.items()).encode()
+
+
+def _adapters() -> AdaptersMap:
+    """Return how values travel.
+
+    Integers always go as bigint, so that a statement is prepared once and not once per size of its
+    parameters. JSON comes as text, so that nobody pays for parsing it.
+    """
+    adapters = AdaptersMap(psycopg.adapters)
+    adapters.register_dumper(int, Int8Dumper)
+    adapters.register_loader("jsonb", TextLoader)
+    adapters.register_loader("json", TextLoader)
+    return adapters
