@@ -1,5 +1,6 @@
 """What is shipped and what is locked: the built wheel, the lock files, the targets of make."""
 
+import ast
 import re
 import subprocess
 import sys
@@ -17,6 +18,12 @@ ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 RUNTIME, DEVELOPMENT = ROOT / "requirements.lock", ROOT / "requirements-dev.lock"
 LOCKS = pytest.mark.parametrize("lock", [RUNTIME, DEVELOPMENT], ids=lambda path: path.name)
+# Distributions whose package has another name.
+IMPORTED_AS = {
+    "prometheus_client": "prometheus-client",
+    "pydantic_settings": "pydantic-settings",
+    "yaml": "pyyaml",
+}
 PIN = re.compile(r"^([a-z0-9][a-z0-9.-]*)==([\w.]+)(?: ; (.+?))? \\$", re.MULTILINE)
 
 
@@ -112,6 +119,19 @@ def test_a_lock_has_all_that_the_project_declares_and_what_builds_it(lock: Path)
     if lock == DEVELOPMENT:
         wanted |= declared(project["optional-dependencies"]["test"])
     assert wanted <= names(lock)
+
+
+def test_what_is_imported_is_declared_and_what_is_declared_is_imported() -> None:
+    """Leaning on a library that another one happens to bring breaks on its next release."""
+    imported: set[str] = set()
+    for path in (ROOT / "daemon").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                imported.add(node.module.partition(".")[0])
+    libraries = {IMPORTED_AS.get(name, name) for name in imported - sys.stdlib_module_names - {"daemon"}}
+    assert libraries == declared(PROJECT["project"]["dependencies"])
 
 
 @LOCKS
