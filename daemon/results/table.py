@@ -1,0 +1,180 @@
+"""The summary of a run as a table for a terminal of 80 columns."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from daemon.results import readable
+from daemon.units import format_duration
+
+Json = Mapping[str, Any]
+
+OP_WIDTH = 16  # characters of an operation's name that are shown
+_COLUMNS = (
+    ("", "operation"),
+    ("", "ok"),
+    ("", "errors"),
+    ("", "ok/s"),
+    ("response", "p50"),
+    ("", "p95"),
+    ("", "p99"),
+    ("", "max"),
+    ("service", "p99"),
+)
+
+
+def summary_table(summary: Json) -> RenderableType:
+    """Return what `build_summary` gave, as something that rich can print."""
+    verdicts = list(verdict_lines(summary))
+    parts: list[RenderableType] = [
+        _title(summary),
+        Text(),
+        _ops(summary),
+        Text(),
+        _grid(_facts(summary), "dim"),
+    ]
+    if verdicts:
+        parts += [Text(), _grid((("!", line) for line in verdicts), "bold yellow")]
+    return Group(*parts)
+
+
+def verdict_lines(summary: Json) -> Iterator[str]:
+    """Yield what a reader must know before trusting the figures: one line for each."""
+    for name, pool in summary["pools"].items():
+        if pool["target_met"] is False:
+            yield _target_line(name, pool)
+        if pool["dropped"]:
+            reasons = readable.listing(pool["dropped_by_reason"])
+            yield f"{name}: {readable.count(pool['dropped'])} operations were due and never ran ({reasons})"
+    rows = summary["rows"]
+    if rows["accepted"] != rows["committed"] + rows["failed"] + rows["abandoned"]:
+        yield "rows do not add up: accepted is not committed + failed + abandoned"
+    if rows["failed"] or rows["abandoned"]:
+        yield (
+            f"{readable.count(rows['failed'] + rows['abandoned'])} accepted rows were not written "
+            f"({readable.count(rows['failed'])} failed, {readable.count(rows['abandoned'])} abandoned)"
+        )
+    if rows["in_doubt"]:
+        yield (
+            f"{readable.count(rows['in_doubt'])} rows are in doubt: their COMMIT got no answer, "
+            "the table may hold them"
+        )
+    for engine in summary["engines"]:
+        if engine["restarts"]:
+            yield (
+                f"engine {engine['shard']} died and was replaced {engine['restarts']}×: "
+                f"{readable.seconds(engine['gap_seconds'])} without its load"
+            )
+    if summary["generator_limited"]:
+        yield (
+            "generator limited: the engine was the bottleneck, so the figures tell more about it than about "
+            "the database; use more --shards or ask for less"
+        )
+
+
+def _target_line(name: str, pool: Json) -> str:
+    target, achieved = pool["target_rate"], pool["achieved_rate"]
+    off = achieved / target - 1
+    return (
+        f"{name}: rate target {'missed' if off < 0 else 'exceeded'} by {readable.percent(abs(off))} "
+        f"({readable.rate(achieved)}/s of {readable.rate(target)}/s)"
+    )
+
+
+def _title(summary: Json) -> Text:
+    return Text.assemble(
+        ("soakd", "bold"),
+        f" run {summary['run_id']} · {summary['workload']} · "
+        f"{_length(summary['duration_seconds'])} · {summary['stop_reason']}",
+        overflow="fold",
+    )
+
+
+def _grid(lines: Iterable[tuple[str, str]], style: str) -> Table:
+    """Return names with their texts beside them; a name is not repeated from line to line."""
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style=style, no_wrap=True)
+    grid.add_column(overflow="fold")
+    previous = None
+    for name, text in lines:
+        # As Text, for an address like [::1] in a plain string would be read as markup.
+        grid.add_row(name if name != previous or name == "!" else "", Text(text))
+        previous = name
+    return grid
+
+
+def _ops(summary: Json) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim", expand=False)
+    for n, (group, name) in enumerate(_COLUMNS):
+        table.add_column(
+            Text(f"{group}\n{name}"),
+            justify="right" if n else "left",
+            no_wrap=True,
+            max_width=None if n else OP_WIDTH,
+        )
+    for name, op in summary["ops"].items():
+        failed = op["error"] + op["timeout"]
+        response = op["response"]
+        table.add_row(
+            Text(name),
+            readable.total(op["ok"]),
+            Text(readable.count(failed), style="red" if failed else ""),
+            readable.rate(op["rate"]),
+            *(readable.seconds(response[column]) for column in ("p50", "p95", "p99", "max")),
+            readable.seconds(op["service"]["p99"]),
+        )
+    return table
+
+
+def _facts(summary: Json) -> Iterator[tuple[str, str]]:
+    yield "target", summary["target"]
+    for name, pool in summary["pools"].items():
+        yield name, _pool_line(pool)
+    if "writer" in summary["pools"]:
+        yield "rows", _rows_line(summary["rows"])
+    if summary["flushes"]["ok"] or summary["flushes"]["error"]:
+        yield from _flush_lines(summary["flushes"])
+    for name, op in summary["ops"].items():
+        if op["errors"]:
+            yield "errors", f"{name}: {readable.listing(op['errors'])}"
+    for name, op in summary["ops"].items():
+        if op["rejected"]:
+            yield "rejected", f"{name}: {readable.count(op['rejected'])}"
+    yield "durability", summary["durability"]
+
+
+def _rows_line(rows: Json) -> str:
+    accepted, committed, failed, abandoned = (
+        readable.count(rows[name]) for name in ("accepted", "committed", "failed", "abandoned")
+    )
+    return f"{accepted} accepted = {committed} committed + {failed} failed + {abandoned} abandoned"
+
+
+def _pool_line(pool: Json) -> str:
+    workers = f"{readable.count(pool['workers'])} workers"
+    achieved = f"{readable.rate(pool['achieved_rate'])}/s"
+    if pool["loop"] == "closed":
+        return f"closed loop, {workers}: {achieved}"
+    target = f"{readable.rate(pool['target_rate'])}/s"
+    return f"open loop, {workers}, {pool['arrivals']} arrivals: {achieved} of {target}"
+
+
+def _flush_lines(flushes: Json) -> Iterator[tuple[str, str]]:
+    reasons = {name: sum(outcomes.values()) for name, outcomes in flushes["by_reason"].items()}
+    rows = readable.rate(flushes["rows"]["mean"] or 0)
+    yield (
+        "batches",
+        f"{readable.count(flushes['ok'])} of {rows} rows on average, by {readable.listing(reasons)}",
+    )
+    if flushes["error"]:
+        retries = readable.listing(flushes["retries"]) or "none"
+        yield "", f"{readable.count(flushes['error'])} failed; tried again: {retries}"
+    commit = (f"{name} {readable.seconds(flushes['commit'][name])}" for name in ("p50", "p99", "max"))
+    yield "commit", " · ".join(commit)
+
+
+def _length(duration: float) -> str:
+    return f"{duration:.1f} s" if duration < 120 else format_duration(round(duration))
