@@ -172,7 +172,7 @@ class LocalServer(Server):
         self._initialise()
 
     def _initialise(self) -> None:
-        arguments = "-U postgres -A trust -E UTF8 --no-locale --no-sync".split()
+        arguments = ["-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync"]
         done = subprocess.run(
             [self.binaries / "initdb", "-D", self._data, *arguments],
             cwd=self.folder, capture_output=True, text=True, check=False, **unprivileged(),

@@ -58,11 +58,13 @@ class Connection(psycopg.AsyncConnection[Values]):
     """A session used by one task at a time.
 
     Attributes:
-        tx: runs statements in it.
+        tx: runs statements in it; set by who opens the connection.
         lost: the connection is gone, noticed while it was in use or idle.
         when_lost: called once when an idle connection turns out to be gone.
         unfinished: the answer to a statement was not waited for; only `settle` may be called.
     """
+
+    tx: PostgresTx
 
     def __init__(self, pgconn: pq.abc.PGconn, row_factory: AsyncRowFactory[Values] = tuple_row) -> None:
         super().__init__(pgconn, row_factory)
@@ -73,7 +75,6 @@ class Connection(psycopg.AsyncConnection[Values]):
         self._waiter: asyncio.Future[int] | None = None
         self._pending: PQGen[Any] | None = None
         self._interruption: OpError | None = None
-        self.tx = PostgresTx(self)
 
     @property
     def unfinished(self) -> bool:

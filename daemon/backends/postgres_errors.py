@@ -1,4 +1,4 @@
-"""What PostgreSQL's errors mean: a class for every SQLSTATE, a clear line for a target that cannot be used."""
+"""What PostgreSQL's errors mean: a class for every SQLSTATE, a line for a target that cannot be used."""
 
 import re
 from collections.abc import Mapping
@@ -84,7 +84,7 @@ def address(params: Mapping[str, object]) -> Address:
 _REASONS: tuple[tuple[str, str], ...] = (
     (
         r"password authentication failed|no password supplied",
-        "wrong or missing password for role {user}; set postgres.password, SOAKD_POSTGRES__PASSWORD or ~/.pgpass",
+        "wrong or missing password for role {user}; set postgres.password or SOAKD_POSTGRES__PASSWORD",
     ),
     (r'database "[^"]*" does not exist', "there is no database {dbname}; create it: createdb {dbname}"),
     (
@@ -93,7 +93,7 @@ _REASONS: tuple[tuple[str, str], ...] = (
     ),
     (
         r"too many clients|remaining connection slots|too many connections",
-        "the server has no connection left; lower the number of workers or postgres.pool_size, or raise its limit",
+        "the server has no connection left; lower the workers or postgres.pool_size, or raise its limit",
     ),
     (r"does not support SSL", "the server does not offer TLS; set up TLS there, or use sslmode=prefer"),
     (

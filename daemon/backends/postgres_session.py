@@ -11,7 +11,7 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.types.numeric import Int8Dumper
 from psycopg.types.string import TextLoader
 
-from daemon.backends.postgres_connection import Connection
+from daemon.backends.postgres_connection import Connection, PostgresTx
 from daemon.backends.postgres_errors import address, first_line, target_error, without_secret
 from daemon.errors import TargetError
 from daemon.ops import PoolName
@@ -103,13 +103,16 @@ class Sessions:
         if self._options[pool]:
             params = {**params, "options": self._options[pool]}
         async with asyncio.timeout(self._timeout):
-            return await Connection.connect(
+            connection = await Connection.connect(
                 "",
                 autocommit=True,
                 prepare_threshold=self._prepare_threshold,
                 context=self._adapters,
                 **params,
             )
+        # Not earlier: a cursor takes over the adapters, which psycopg sets last.
+        connection.tx = PostgresTx(connection)
+        return connection
 
     def failure(self, error: BaseException) -> TargetError:
         """Return the line that says why `connect` failed, and what to do."""
