@@ -6,7 +6,9 @@ from typing import Final
 _UNIT = r"(\d+(?:\.\d+)?)\s*(us|µs|ms|s|m|h|d)"
 _PART = re.compile(_UNIT, re.ASCII)
 _DURATION = re.compile(rf"(?:{_UNIT}\s*)+", re.ASCII)
-_SECONDS = {"us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+# Divided by, as 200 / 1e6 is the float nearest to 0.0002 and 200 * 1e-6 is not.
+_PER_SECOND = {"us": 1_000_000, "µs": 1_000_000, "ms": 1000}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(B|KiB|MiB|GiB|KB|MB|GB)?", re.ASCII)
 _BYTES = {None: 1, "B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "KB": 10**3, "MB": 10**6, "GB": 10**9}
 
@@ -34,7 +36,8 @@ def parse_duration(text: str | float) -> float:
         return 0.0
     if not _DURATION.fullmatch(compact):
         raise ValueError(_duration_help(text))
-    return _bounded(sum(float(number) * _SECONDS[unit] for number, unit in _PART.findall(compact)), text)
+    parts = _PART.findall(compact)
+    return _bounded(sum(float(n) * _SECONDS.get(unit, 1) / _PER_SECOND.get(unit, 1) for n, unit in parts), text)
 
 
 def _bounded(seconds: float, text: object) -> float:
@@ -64,7 +67,7 @@ def format_duration(seconds: float) -> str:
         return f"{_plain(seconds, 9)}s"
     parts = []
     for unit in ("d", "h", "m", "s"):
-        n, whole = divmod(whole, int(_SECONDS[unit]))
+        n, whole = divmod(whole, _SECONDS[unit])
         if n:
             parts.append(f"{n}{unit}")
     return "".join(parts)

@@ -5,8 +5,10 @@ unless a WAL is there already. What only writing can show is tried on a temporar
 """
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
@@ -37,11 +39,11 @@ def check_sqlite(path: Path, *, durability: str) -> Iterator[Finding]:
         yield Finding("version", "ok", f"SQLite {apsw.sqlite_lib_version()} (apsw {apsw.apsw_version()})")
         if path.exists() and path.stat().st_size:
             yield Finding("content", "ok", _look_inside(path))
-        space = os.statvfs(path.parent)
-        yield bytes_free(space.f_bavail * space.f_frsize, str(path.parent.resolve()))
         check_file_system(path.resolve(), read_mounts())
         _try_wal(path.parent)
         yield Finding("wal", "ok", "write-ahead logging works in this folder")
+        space = os.statvfs(path.parent)
+        yield bytes_free(space.f_bavail * space.f_frsize, str(path.parent.resolve()))
     except TargetError as error:
         yield Finding("usable", "fail", str(error))
         return
@@ -109,17 +111,22 @@ def _try_wal(folder: Path) -> None:
     Raises:
         TargetError: that does not work here.
     """
-    with tempfile.TemporaryDirectory(prefix=".soakd-check-", dir=folder) as scratch:
-        file = Path(scratch) / "try.db"
-        try:
-            writer = apsw.Connection(str(file))
+    try:
+        scratch = tempfile.mkdtemp(prefix=".soakd-check-", dir=folder)
+    except OSError as error:
+        raise TargetError(
+            f"folder {folder}: no file can be created in it: {error.strerror}; choose another"
+        ) from None
+    file = Path(scratch) / "try.db"
+    try:
+        with closing(apsw.Connection(str(file))) as writer:
             mode = writer.pragma("journal_mode", "wal")
             if mode != "wal":
                 raise TargetError(f"folder {folder}: WAL mode is refused (it stays {mode}); use a local disk")
             writer.execute("CREATE TABLE t (n); INSERT INTO t VALUES (1)")
-            reader = apsw.Connection(str(file), flags=apsw.SQLITE_OPEN_READONLY)
-            reader.execute("SELECT n FROM t").fetchall()
-            reader.close()
-            writer.close()
-        except apsw.Error as error:
-            raise target_error(error, file, 0) from None
+            with closing(apsw.Connection(str(file), flags=apsw.SQLITE_OPEN_READONLY)) as reader:
+                reader.execute("SELECT n FROM t").fetchall()
+    except apsw.Error as error:
+        raise target_error(error, file, 0) from None
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
