@@ -12,17 +12,17 @@ from daemon.units import format_duration
 
 Json = Mapping[str, Any]
 
-OP_WIDTH = 16  # characters of an operation's name that are shown
+# What stands above a column, its heading, and a width that leaves air between usual figures.
 _COLUMNS = (
-    ("", "operation"),
-    ("", "ok"),
-    ("", "errors"),
-    ("", "ok/s"),
-    ("response", "p50"),
-    ("", "p95"),
-    ("", "p99"),
-    ("", "max"),
-    ("service", "p99"),
+    ("", "operation", 9),
+    ("", "ok", 9),
+    ("", "errors", 6),
+    ("", "ok/s", 8),
+    ("response", "p50", 8),
+    ("", "p95", 6),
+    ("", "p99", 6),
+    ("", "max", 6),
+    ("service", "p99", 7),
 )
 
 
@@ -107,13 +107,15 @@ def _grid(lines: Iterable[tuple[str, str]], style: str) -> Table:
 
 
 def _ops(summary: Json) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim", expand=False)
-    for n, (group, name) in enumerate(_COLUMNS):
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
+    for n, (above, heading, width) in enumerate(_COLUMNS):
+        # Only a name is folded where there is too little room, never a figure.
         table.add_column(
-            Text(f"{group}\n{name}"),
+            Text(f"{above}\n{heading}"),
             justify="right" if n else "left",
-            no_wrap=True,
-            max_width=None if n else OP_WIDTH,
+            no_wrap=n > 0,
+            overflow="fold",
+            min_width=width,
         )
     for name, op in summary["ops"].items():
         failed = op["error"] + op["timeout"]
