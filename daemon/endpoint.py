@@ -26,9 +26,7 @@ async def endpoint(settings: Settings, run: Run, ops: Sequence[OpSpec]) -> Async
     http = settings.http
     host, port = http.address
     password_hash, password = _credentials(http)
-    check_exposure(
-        host, authenticated=bool(password_hash or password), insecure_allowed=http.listen_insecure
-    )
+    check_exposure(host, authenticated=bool(password_hash or password), insecure_allowed=http.listen_insecure)
     rows = row_bounds(settings.batch.size)
     backend = parse_target(settings.target.get_secret_value()).kind
 

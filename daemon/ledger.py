@@ -94,6 +94,18 @@ async def prepare(backend: Backend, workload: Workload, *, clean: bool) -> None:
         raise TargetError(f"cannot set the target up: {error}") from error
 
 
+async def versions(backend: Backend) -> dict[str, str]:
+    """Return what the database says that it is: `server_version` or `sqlite_version`."""
+    statements = {
+        "postgres": ("server_version", "SELECT current_setting('server_version')"),
+        "sqlite": ("sqlite_version", "SELECT sqlite_version()"),
+    }
+    if backend.dialect.name not in statements:
+        return {}
+    name, sql = statements[backend.dialect.name]
+    return {name: str((await _do(backend, _rows, sql, ()))[0][0])}
+
+
 async def register(backend: Backend, record: RunRecord) -> int:
     """Note that a run begins; return its number, the next free one from `record.run` on."""
     if backend.dialect.name == "null":

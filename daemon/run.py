@@ -22,7 +22,9 @@ class Run:
         """Prepare; nothing is started."""
         self.settings = settings
         self.clock = clock
-        self.phase = "preparing"
+        self._phase = "preparing"
+        self._phase_began = clock.now()
+        self.versions: dict[str, str] = {}
         self.number = ledger.run_number(clock.wall())
         self.seed = seed
         self.existing: Sequence[Stretch] = ()
@@ -39,11 +41,43 @@ class Run:
             self.settings, Identity(self.number, shard, epoch), self.seed, self.existing
         )
 
+    @property
+    def phase(self) -> str:
+        """One of `PHASES`."""
+        return self._phase
+
+    def enter(self, phase: str) -> None:
+        """Go on to the next phase."""
+        self._phase = phase
+        self._phase_began = self.clock.now()
+
+    @property
+    def phase_elapsed(self) -> float:
+        """Time in the present phase, s."""
+        return self.clock.now() - self._phase_began
+
+    @property
+    def phase_duration(self) -> float:
+        """Length of the present phase, s; 0 when it has no known end."""
+        settings = self.settings
+        lengths = {
+            "warming up": settings.warmup,
+            "running": settings.duration,
+            "draining": settings.batch.drain_timeout,
+        }
+        return lengths.get(self._phase, 0.0)
+
     def measure(self) -> None:
         """Begin the measured part: what was counted until now is left out of the summary."""
-        self.phase = "running"
+        self.enter("running")
         self.warm = self.snapshot()
+        self.started_at = self.clock.wall()
         self.measured_from = self.clock.now()
+
+    def end_measure(self) -> None:
+        """End the measured part: what the drain still finishes counts, its time does not."""
+        self.enter("draining")
+        self.measured_until = self.clock.now()
 
     def measured(self) -> Snapshot:
         """Return what was counted in the measured part."""

@@ -1,18 +1,127 @@
-"""What a run shows of itself while it goes on."""
-import asyncio, json, sys
-from contextlib import contextmanager
+"""What a run shows of itself: a live panel on a terminal, one JSON event per interval elsewhere."""
+
+import asyncio
+import sys
+from contextlib import AsyncExitStack
+from typing import Any
+
+from rich.console import Console
+
+from daemon import log
+from daemon.clock import Clock
+from daemon.config import Settings
+from daemon.jobs import Jobs
+from daemon.live import LiveState, LiveView
+from daemon.results.progress import progress_event
+from daemon.results.table import summary_table
+from daemon.results.window import Mark, Window
+from daemon.run import Run
+
+REFRESH = 0.25  # s between two looks at the figures
+RATE_SPAN = 2.0  # s that present rates are taken over
+RECENT_SPAN = 10.0  # s that present percentiles are taken over
+WARNINGS = frozenset({"engine.died", "engine.restart_failed", "row.failed", "run.unsettled"})
+
+
 class Screen:
-    url = ""
-    def __init__(self, settings, clock): self.settings=settings
-    def note(self, event, **facts): print(event, facts, file=sys.stderr)
-    def begin(self, run): print("begin", run.number, self.url, file=sys.stderr)
-    async def follow(self, run):
-        while True:
-            await asyncio.sleep(1)
-            s=run.snapshot(); print(run.phase, {k:v for k,v in s.counters.items() if v and k[0] in("soakd_ops_total","soakd_rows_total","soakd_ops_dropped_total","soakd_op_errors_total","soakd_retries_total")}, file=sys.stderr)
-    def end(self, run, books, reason):
-        m=run.measured()
-        for k,h in m.histograms.items(): print(k, h.count, [round(x*1e3,3) for x in h.quantiles((.5,.9,.99,.999))])
-        print(books, {k[1:]:v/run.duration for k,v in m.counters.items() if k[0]=="soakd_ops_total"}, reason, m.gauges)
-@contextmanager
-def make_screen(settings, clock): yield Screen(settings, clock)
+    """Shows a run from its beginning to its summary. Memory: about a dozen marks."""
+
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        """Decide how to show it; `open` begins."""
+        self._settings = settings
+        self._clock = clock
+        self._console = Console()
+        self._json = settings.log.format == "json" or (
+            settings.log.format == "auto" and not self._console.is_terminal
+        )
+        self._panel = self._console.is_terminal and settings.log.format == "auto"
+        self._view: LiveView | None = None
+        self._window = Window(RECENT_SPAN)
+        self._shown = AsyncExitStack()
+        self.url = ""
+
+    def open(self) -> None:
+        """Take the terminal, or the log stream."""
+        stream = sys.stdout
+        if self._panel:
+            self._view = self._shown.enter_context(LiveView(self._console))
+            stream = self._view.stream
+        log.configure(
+            level=self._settings.log.level, fmt="json" if self._json else "console", stream=stream
+        )
+
+    async def close(self) -> None:
+        """Give the terminal back; a second call does nothing."""
+        await self._shown.aclose()
+        self._view = None
+
+    def note(self, event: str, **facts: object) -> None:
+        """Say what has happened."""
+        log.write("warning" if event in WARNINGS else "info", event, facts)
+
+    def begin(self, run: Run) -> None:
+        """Say that the load begins, and how to look at it."""
+        public = run.settings.public()
+        if not self._panel:
+            self.note(
+                "run.started",
+                run_id=str(run.number),
+                target=public["target"],
+                workload=public["workload"],
+                duration=public["duration"],
+                metrics=f"{self.url}/metrics",
+                seed=run.seed,
+            )
+
+    async def follow(self, run: Run) -> None:
+        """Show the figures until cancelled."""
+        jobs = Jobs()
+        last = Mark.of(self._clock.now(), run.snapshot())
+
+        async def progress() -> None:
+            nonlocal last
+            now = Mark.of(self._clock.now(), run.snapshot())
+            self.note(
+                "run.progress",
+                **progress_event(phase=run.phase, elapsed=run.phase_elapsed, earlier=last, later=now),
+            )
+            last = now
+
+        if not self._panel:
+            jobs.every(self._settings.log.interval, progress, "progress")
+        jobs.start()
+        try:
+            while True:
+                if self._view:
+                    self._draw(self._view, run)
+                await asyncio.sleep(REFRESH if self._view else 1.0)
+        finally:
+            jobs.stop()
+
+    def _draw(self, view: LiveView, run: Run) -> None:
+        mark = Mark.of(self._clock.now(), run.snapshot())
+        self._window.add(mark)
+        view.update(
+            LiveState(
+                run_id=str(run.number),
+                workload=self._settings.workload,
+                target=self._settings.public()["target"],
+                phase=run.phase,
+                elapsed=run.phase_elapsed,
+                duration=run.phase_duration,
+                mark=mark,
+                now=self._window.figures(RATE_SPAN),
+                recent=self._window.figures(RECENT_SPAN),
+                url=self.url,
+            )
+        )
+
+    async def end(self, summary: dict[str, Any]) -> None:
+        """Show the summary."""
+        await self.close()
+        if self._json:
+            self.note("run.finished", **summary)
+        else:
+            self._console.print(summary_table(summary))
+            if self._settings.summary:
+                self._console.print(f"\nsummary written to {self._settings.summary}", highlight=False)

@@ -3,7 +3,6 @@
 import asyncio
 import secrets
 from contextlib import AsyncExitStack, suppress
-from random import Random
 from typing import Any
 
 from daemon import __version__, ledger, plan
@@ -12,12 +11,13 @@ from daemon.config import Settings
 from daemon.endpoint import endpoint
 from daemon.errors import DataLossError, ExitCode
 from daemon.record.account import Account
+from daemon.recount import tables_of
 from daemon.run import Run
-from daemon.screen import Screen, make_screen
+from daemon.screen import Screen
 from daemon.settle import Books, settle
 from daemon.shards import Shard
 from daemon.signals import Signals
-from daemon.workloads import registry
+from daemon.summarize import check_writable, summarize, write_summary
 from daemon.workloads.base import Identity, Workload
 
 DRAIN_GRACE = 10.0  # s beyond the drain time-out before an engine is killed
@@ -38,41 +38,34 @@ async def _supervise(settings: Settings, clock: Clock) -> int:
     async with AsyncExitStack() as stack:
         signals = Signals()
         signals.install(stack)
-        screen = stack.enter_context(make_screen(settings, clock))
+        if settings.summary:
+            check_writable(settings.summary)
+        screen = Screen(settings, clock)
+        screen.open()
+        stack.push_async_callback(screen.close)
         seed = settings.seed if settings.seed is not None else secrets.randbelow(2**32)
         run = Run(settings, clock, screen.note, seed)
         stack.callback(_kill, run.shards)
         # The engines load their libraries while the endpoint and the target are made ready.
         await asyncio.gather(*(shard.spawn() for shard in run.shards))
-        workload = _workload(settings)
+        workload = tables_of(settings, clock)
         screen.url = await stack.enter_async_context(endpoint(settings, run, workload.ops))
         await _prepare(run, workload)
         await asyncio.gather(*(shard.connect() for shard in run.shards))
         screen.begin(run)
         await _load(run, signals, screen)
-        run.phase = "finished"
         books = await _close_books(run, workload, signals.reason)
-        screen.end(run, books, signals.reason)
+        run.enter("finished")
+        summary = summarize(run, books, workload.ops, signals.reason)
+        if settings.summary:
+            write_summary(settings.summary, summary)
+        await screen.end(summary)
         return _verdict(books, signals)
 
 
 def _kill(shards: list[Shard]) -> None:
     for shard in shards:
         shard.kill()
-
-
-def _workload(settings: Settings) -> Workload:
-    """Return the workload for its schema and names; it makes no operation."""
-    return registry.create(
-        settings.workload,
-        plan.workload_options(settings),
-        identity=Identity(0, 0, 0),
-        dialect=plan.make_backend(settings, SystemClock()).dialect,
-        workers=0,
-        existing=(),
-        wall=SystemClock().wall,
-        rng=Random(0),
-    )
 
 
 async def _prepare(run: Run, workload: Workload) -> None:
@@ -82,6 +75,7 @@ async def _prepare(run: Run, workload: Workload) -> None:
     await backend.open()
     try:
         await ledger.prepare(backend, workload, clean=settings.clean)
+        run.versions = await ledger.versions(backend)
         record = ledger.RunRecord(
             run.number, __version__, settings.workload, settings.pools.writers, settings.shards, "", {}
         )
@@ -99,12 +93,11 @@ async def _load(run: Run, signals: Signals, screen: Screen) -> None:
     shown = asyncio.create_task(screen.follow(run))
     try:
         if settings.warmup:
-            run.phase = "warming up"
+            run.enter("warming up")
             await _until(settings.warmup, signals.stop, engines)
         run.measure()
         await _until(settings.duration, signals.stop, engines)
-        run.phase = "draining"
-        run.measured_until = run.clock.now()
+        run.end_measure()
         for shard in run.shards:
             shard.stop(settings.batch.drain_timeout)
         await _until(settings.batch.drain_timeout + DRAIN_GRACE, signals.abort, engines)

@@ -128,12 +128,11 @@ class PostgresBackend:
         pool = self._pools[name]
         connection = pool.idle.pop() if pool.idle else await pool.wait(deadline)
         served = self._now()
-        timer = None
         commits = False
         commit = 0.0
         try:
             if deadline != INFINITY:
-                timer = connection.interrupt_after(_left(deadline, served))
+                connection.limit(_left(deadline, served))
             if work.single and self._sessions.bare[name]:
                 commits = not work.read_only
                 result = await work.fn(connection.tx, *work.args)
@@ -147,12 +146,10 @@ class PostgresBackend:
                 done = self._now()
                 commit = done - commit
         except BaseException as error:
-            if timer is not None:
-                timer.cancel()
             await self._give_up(pool, connection, error, served, commits=commits)
             raise
-        if timer is not None:
-            timer.cancel()
+        if deadline != INFINITY:
+            connection.limit(INFINITY)
         pool.give(connection)
         return Timed(result, served, done, commit)
 

@@ -1,7 +1,72 @@
 """`soakd verify`: count again what a run wrote."""
 
+import asyncio
+import json
+from typing import Annotated
+
 import typer
+
+from daemon.cli.flags import FLAGS
+from daemon.cli.options import with_settings
+from daemon.config_sources import Loaded
+from daemon.errors import DataLossError, ExitCode, UsageError
+
+_EXAMPLES = """Examples:
+
+soakd verify --target sqlite:///soakd.db
+
+soakd verify --run 20261120112711473 --target postgresql://user@host/db --json
+
+Exit codes: 0 the table holds exactly what was committed, 5 it does not, 3 no target, 2 no such run.
+"""
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
+    app.command(epilog=_EXAMPLES)(with_settings(FLAGS)(verify))
+
+
+def verify(
+    loaded: Loaded,
+    *,
+    run: Annotated[int | None, typer.Option(help="Number of the run; unset: the newest one.", min=0)] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Write JSON instead of a table.")] = False,
+) -> int:
+    """Recount what a run wrote: rows, gaps and duplicates per shard and worker, against its accounts."""
+    from daemon import recount  # noqa: PLC0415 - not needed for --help
+    from daemon.clock import SystemClock  # noqa: PLC0415
+
+    result = asyncio.run(recount.recount(loaded.settings, SystemClock(), run))
+    number = result.run.run
+    if as_json:
+        checks = [{**check._asdict(), "account": check.account._asdict()} for check in result.checks]
+        typer.echo(json.dumps({"run": str(number), "ok": result.ok, "checks": checks}, indent=2))
+    else:
+        from daemon.cli.tables import print_table  # noqa: PLC0415 - rich is not needed for JSON
+
+        print_table(
+            (
+                "shard",
+                "epoch",
+                "accepted",
+                "committed",
+                "failed",
+                "abandoned",
+                "stored",
+                "gaps",
+                "duplicates",
+            ),
+            [
+                (c.shard, c.epoch, *c.account[:4], c.stored, c.gaps, c.duplicates)  # without in_doubt
+                for c in result.checks
+            ],
+        )
+    if not result.finished:
+        raise UsageError(
+            f"run {number} is still going on, or its supervisor was killed: there are no accounts to compare with"
+        )
+    if result.problems:
+        raise DataLossError(f"run {number}: " + "; ".join(result.problems))
+    if not as_json:
+        typer.echo(f"run {number}: the table holds exactly what was committed")
+    return ExitCode.OK

@@ -1,0 +1,107 @@
+"""The SQLite backend: one lane that writes and looks after the WAL, and a few that read."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import apsw
+
+from daemon.backends.base import INFINITY, SQLITE
+from daemon.backends.lane import Lanes
+from daemon.backends.sqlite_connection import Pragmas
+from daemon.backends.sqlite_file import check_file_system, check_library, check_path, read_mounts, remove
+from daemon.backends.sqlite_session import Batch, Session
+from daemon.backends.wal import WalPolicy
+from daemon.clock import Clock
+from daemon.ops import PoolName, Table, Timed, Transaction, Values
+
+
+class SqliteBackend:
+    """A SQLite file in WAL mode; see `base.Backend`.
+
+    Attributes:
+        wal: the checkpoint policy, with its counters and the latest checkpoint.
+    """
+
+    dialect = SQLITE
+    outage_end = -INFINITY
+
+    def __init__(
+        self,
+        *,
+        path: Path,
+        synchronous: str,
+        busy_timeout: float,
+        checkpoint_pages: int,
+        wal_limit: int,
+        page_size: int,
+        cache_size: int,
+        mmap_size: int,
+        reader_lanes: int,
+        clock: Clock,
+    ) -> None:
+        """Take the settings; nothing is opened yet.
+
+        Args:
+            path: the file, relative to the working directory of `open`; made if it is not there.
+            synchronous: `normal` or `full`.
+            busy_timeout: how long to wait for another process's lock, s.
+            checkpoint_pages: pages in the WAL after which it is moved into the file.
+            wal_limit: bytes of WAL after which readers are waited for, to empty it.
+            page_size: bytes of a page of a new file.
+            cache_size: page cache of each connection, bytes.
+            mmap_size: bytes of the file to map into memory; 0: none.
+            reader_lanes: threads that read, ≥ 1.
+            clock: monotonic time.
+        """
+        self._path = path
+        self._clock = clock
+        self._pragmas = Pragmas(synchronous, busy_timeout, cache_size, mmap_size, page_size)
+        self.wal = WalPolicy(checkpoint_pages, wal_limit)
+        self._reader_lanes = reader_lanes
+        self._writer: Lanes[Transaction | Batch] = Lanes("sqlite-writer", [], clock)
+        self._readers: Lanes[Transaction | Batch] = Lanes("sqlite-reader", [], clock)
+
+    async def open(self) -> None:
+        """Open the file, or make it, and start the lanes; see `base.Backend.open`."""
+        check_library(apsw.sqlite_lib_version())
+        path = self._path.resolve()
+        check_path(path)
+        check_file_system(path, read_mounts())
+        writer = Session(path, self._pragmas, self.wal, self._clock)
+        readers = [Session(path, self._pragmas, None, self._clock) for _ in range(self._reader_lanes)]
+        self._writer = Lanes("sqlite-writer", [writer], self._clock)
+        self._readers = Lanes("sqlite-reader", readers, self._clock)
+        new = not path.exists()
+        try:
+            await self._writer.open()
+            await self._readers.open()
+        except BaseException:
+            await self.close()
+            if new:
+                remove(path)
+            raise
+
+    async def close(self) -> None:
+        """Let the transactions under way end and close all connections; never raises."""
+        await self._readers.close()
+        await self._writer.close()
+
+    async def transact(self, work: Transaction, *, deadline: float = INFINITY) -> Timed:
+        """Run one transaction function; see `base.Backend.transact`.
+
+        A `single` operation is its statement: what it wrote is not undone if the function
+        raises after it.
+        """
+        return await (self._readers if work.read_only else self._writer).submit(work, deadline)
+
+    async def write_rows(self, table: Table, rows: Sequence[Values], *, again: bool) -> Timed:
+        """Insert rows in one transaction; see `base.Backend.write_rows`."""
+        return await self._writer.submit(Batch(SQLITE.insert(table, again=again), rows), INFINITY)
+
+    def connections(self) -> dict[tuple[PoolName, str], int]:
+        """Return the number of lanes by pool and state, and of operations `waiting` for one."""
+        pools: tuple[tuple[PoolName, Lanes[Transaction | Batch]], ...] = (
+            ("writer", self._writer),
+            ("reader", self._readers),
+        )
+        return {(pool, state): n for pool, lanes in pools for state, n in lanes.states().items()}

@@ -1,0 +1,204 @@
+"""What a SQLite lane does with its connection: transactions, batches of rows, checkpoints."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import apsw
+
+from daemon.backends.lane import INFINITY
+from daemon.backends.sqlite_connection import Pragmas, connect
+from daemon.backends.sqlite_errors import op_error
+from daemon.backends.wal import PATIENCE, Checkpoint, WalPolicy
+from daemon.clock import Clock
+from daemon.errors import OpError
+from daemon.ops import Timed, Transaction, Values
+
+PROGRESS_STEPS = 10_000
+"""Steps of SQLite's virtual machine, well below a millisecond, between two looks at the deadline."""
+
+
+class Batch(NamedTuple):
+    """Rows to insert in one transaction."""
+
+    sql: str
+    rows: Sequence[Values]
+
+
+class SqliteTx:
+    """The transaction that a lane is in, as a transaction function sees it; see `ops.Tx`.
+
+    Attributes:
+        explicit: there was a BEGIN, so statements after a rollback would be on their own.
+        read_only: it is on a connection that cannot write.
+        broken: the error that rolled the transaction back, after which nothing more is run.
+    """
+
+    __slots__ = ("_connection", "_cursor", "broken", "explicit", "read_only")
+
+    def __init__(self, connection: apsw.Connection, *, read_only: bool) -> None:
+        self._connection = connection
+        self._cursor = connection.cursor()
+        self.read_only = read_only
+        self.explicit = False
+        self.broken: OpError | None = None
+
+    async def execute(self, sql: str, params: Sequence[Any] = ()) -> list[Values]:
+        """Run one statement and return its rows.
+
+        Raises:
+            OpError: the database refused it, or an earlier refusal has ended the transaction.
+        """
+        if self.broken is not None:
+            raise self.broken
+        try:
+            return self._cursor.execute(sql, params).fetchall()
+        except apsw.Error as error:
+            commits = not self.explicit and not self.read_only
+            refused = op_error(error, self._connection.system_errno, committing=commits)
+            # Some errors (a full disk, an interrupt) roll the whole transaction back.
+            if self.explicit and not self._connection.in_transaction:
+                self.broken = refused
+            raise refused from error
+
+
+class Session:
+    """A connection and the one transaction at a time that is run on it; a `lane.Runner`.
+
+    The deadline is watched while SQLite's virtual machine runs and while it waits for a lock;
+    COMMIT, once begun, is not given up.
+    """
+
+    def __init__(self, path: Path, pragmas: Pragmas, wal: WalPolicy | None, clock: Clock) -> None:
+        """Take the settings; only the writer has a `wal` to look after."""
+        self._path = path
+        self._pragmas = pragmas
+        self._wal = wal
+        self._now = clock.now
+        self._deadline = INFINITY
+        self._hurried = False  # the connection's busy timeout is shorter than it should be
+        self.upkeep_due = False
+
+    def open(self) -> None:
+        """Connect.
+
+        Raises:
+            TargetError: the file cannot be used.
+        """
+        self._connection = connection = connect(self._path, self._pragmas, read_only=self._wal is None)
+        self._cursor = connection.cursor()
+        self._tx = SqliteTx(connection, read_only=self._wal is None)
+        connection.set_progress_handler(self._overdue, PROGRESS_STEPS)
+        if self._wal is not None:
+            self._wal.page_size = connection.pragma("page_size")
+            connection.set_wal_hook(self._committed)
+
+    def close(self) -> None:
+        """Disconnect; the last connection of all empties the WAL and removes it."""
+        self._deadline = INFINITY
+        self._connection.set_progress_handler(None)
+        self._connection.set_wal_hook(None)
+        with suppress(apsw.Error):
+            self._connection.close()
+
+    async def run(self, job: Transaction | Batch, deadline: float, served: float) -> Timed:
+        """Run one transaction; rolled back if anything is raised.
+
+        Raises:
+            OpError: the database refused it, or the deadline passed.
+            Exception: whatever else the transaction function raised.
+        """
+        self._deadline = deadline
+        if self._hurried or deadline - served < self._pragmas.busy_timeout:
+            self._wait_at_most(deadline - served)
+        try:
+            if isinstance(job, Batch):
+                return self._insert(job, served)
+            tx = self._tx
+            tx.broken = None
+            if job.single:
+                tx.explicit = False
+                result = await job.fn(tx, *job.args)
+                return Timed(result, served, self._now())
+            self._begin("BEGIN" if job.read_only else "BEGIN IMMEDIATE")
+            tx.explicit = True
+            result = await job.fn(tx, *job.args)
+            if tx.broken is not None:  # the function made light of it, but what it did is undone
+                raise tx.broken
+            return self._commit(result, served)
+        except BaseException as error:
+            self._roll_back()
+            if isinstance(error, OpError) and error.error_class == "busy" and self._now() >= deadline:
+                raise OpError("timeout", f"{error} until the deadline") from error
+            raise
+
+    def upkeep(self) -> None:
+        """Make the checkpoint that is due; what comes of it is counted, never raised."""
+        self.upkeep_due = False
+        if self._wal is None:
+            return
+        self._deadline = INFINITY
+        began = self._now()
+        mode = self._wal.mode(began)
+        self._wait_at_most(PATIENCE)
+        try:
+            figures = self._connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchall()[0]
+        except apsw.Error:
+            self._wal.note_failure()
+            return
+        done = self._now()
+        busy, log, moved = (int(str(figure)) for figure in figures)
+        self._wal.note(Checkpoint(mode, bool(busy), log, moved, done - began), done)
+
+    def _insert(self, batch: Batch, served: float) -> Timed:
+        self._begin("BEGIN IMMEDIATE")
+        try:
+            # One INSERT per row, not one of many rows: that is faster in SQLite.
+            self._cursor.executemany(batch.sql, batch.rows)
+        except apsw.Error as error:
+            raise op_error(error, self._connection.system_errno) from error
+        return self._commit(len(batch.rows), served)
+
+    def _begin(self, statement: str) -> None:
+        try:
+            self._cursor.execute(statement)
+        except apsw.Error as error:
+            raise op_error(error, self._connection.system_errno) from error
+
+    def _commit(self, result: object, served: float) -> Timed:
+        began = self._now()
+        if began > self._deadline:
+            raise OpError("timeout", "the deadline passed before COMMIT")
+        try:
+            self._cursor.execute("COMMIT")
+        except apsw.Error as error:
+            committing = self._wal is not None
+            raise op_error(error, self._connection.system_errno, committing=committing) from error
+        done = self._now()
+        return Timed(result, served, done, done - began if self._wal is not None else 0.0)
+
+    def _roll_back(self) -> None:
+        self._deadline = INFINITY  # a ROLLBACK must not be interrupted
+        if self._connection.in_transaction:
+            with suppress(apsw.Error):
+                self._cursor.execute("ROLLBACK")
+
+    def _wait_at_most(self, seconds: float) -> None:
+        """Wait for locks no longer than this, nor longer than the setting says."""
+        wanted = self._pragmas.busy_timeout
+        self._hurried = seconds < wanted
+        self._connection.set_busy_timeout(round(max(0.0, min(seconds, wanted)) * 1000))
+
+    def _overdue(self) -> bool:
+        """Tell SQLite, each `PROGRESS_STEPS` steps, whether to interrupt the statement.
+
+        SQLite also asks when a statement has just ended. By then its transaction may have been
+        committed, which is what the state of the transaction tells.
+        """
+        return self._now() > self._deadline and self._connection.txn_state() != apsw.SQLITE_TXN_NONE
+
+    def _committed(self, _connection: apsw.Connection, _name: str, pages: int) -> int:
+        if self._wal is not None and self._wal.committed(pages):
+            self.upkeep_due = True
+        return apsw.SQLITE_OK

@@ -1,0 +1,51 @@
+"""Asking the target for a run's accounts and rows, to be compared."""
+
+from random import Random
+
+from daemon import ledger, plan
+from daemon.clock import Clock
+from daemon.config import Settings
+from daemon.errors import OpError, TargetError, UsageError
+from daemon.results.verify import Verification, verify
+from daemon.workloads import registry
+from daemon.workloads.base import Identity, Workload
+
+
+def tables_of(settings: Settings, clock: Clock) -> Workload:
+    """Return the workload for its schema and names; it makes no operation."""
+    return registry.create(
+        settings.workload,
+        plan.workload_options(settings),
+        identity=Identity(0, 0, 0),
+        dialect=plan.make_backend(settings, clock).dialect,
+        workers=0,
+        existing=(),
+        wall=clock.wall,
+        rng=Random(0),
+    )
+
+
+async def recount(settings: Settings, clock: Clock, run: int | None) -> Verification:
+    """Compare what a run says that it committed with what the target holds.
+
+    Args:
+        settings: where the target is.
+        clock: monotonic time.
+        run: its number; None: the newest.
+
+    Raises:
+        UsageError: there is no such run, or the target stores nothing.
+        TargetError: the target cannot be asked.
+    """
+    backend = plan.make_backend(settings, clock)
+    if backend.dialect.name == "null":
+        raise UsageError("the null target stores nothing: there is nothing to recount")
+    await backend.open()
+    try:
+        record = await ledger.load_run(backend, run)
+        table = tables_of(settings, clock).tables[0]
+        return verify(record, await ledger.by_worker(backend, table, record.run))
+    except OpError as error:
+        raise TargetError(f"cannot recount: {error}") from error
+    finally:
+        await backend.close()

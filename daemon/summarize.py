@@ -1,0 +1,79 @@
+"""From a finished run to its summary, and the summary to its file."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from daemon import __version__, plan
+from daemon.config import Settings
+from daemon.errors import UsageError
+from daemon.ops import OpSpec
+from daemon.results.environment import environment
+from daemon.results.summary import PoolPlan, RunFacts, build_summary
+from daemon.run import Run
+from daemon.settle import Books
+
+LIMITED_SHARE = 0.1  # share of the time from which the engine counts as the bottleneck of the run
+
+
+def summarize(run: Run, books: Books, ops: Sequence[OpSpec], stop_reason: str) -> dict[str, Any]:
+    """Return the summary of a run whose books are closed: JSON data."""
+    settings, measured = run.settings, run.measured()
+    limited = measured.total("soakd_generator_limited_seconds_total")
+    facts = RunFacts(
+        run_id=str(run.number),
+        soakd_version=__version__,
+        target=settings.public()["target"],
+        workload=settings.workload,
+        config=settings.public(),
+        started_at=run.started_at,
+        duration=run.duration,
+        stop_reason=stop_reason,
+        durability=plan.durability(settings),
+        generator_limited=limited > LIMITED_SHARE * run.duration * settings.shards,
+        environment=environment(**run.versions),
+    )
+    summary = build_summary(
+        facts=facts, snapshot=measured, ops=ops, pools=pool_plans(settings), rows=books.total._asdict()
+    )
+    summary["rows"]["lost"] = books.lost
+    summary["accounts"] = [
+        {"shard": identity.shard, "epoch": identity.epoch, **account._asdict()}
+        for identity, account in books.accounts.items()
+    ]
+    summary["unsettled"] = books.problem
+    return summary
+
+
+def pool_plans(settings: Settings) -> dict[str, PoolPlan]:
+    """Return what each pool is asked to do."""
+    pools = settings.pools
+    return {
+        "writer": PoolPlan(pools.writers, pools.write_rate, pools.arrivals),
+        "reader": PoolPlan(pools.readers, pools.read_rate, pools.arrivals),
+    }
+
+
+def check_writable(path: Path) -> None:
+    """Find out before a long run whether its summary can be written at the end.
+
+    Raises:
+        UsageError: the path is a folder, or its folder is missing or read-only.
+    """
+    folder = path.parent
+    if path.is_dir():
+        raise UsageError(f"summary {path}: is a folder; name a file")
+    if not folder.is_dir():
+        raise UsageError(f"summary {path}: there is no folder {folder}; create it first")
+    if not os.access(path if path.exists() else folder, os.W_OK):
+        raise UsageError(f"summary {path}: cannot be written; choose another place")
+
+
+def write_summary(path: Path, summary: dict[str, Any]) -> None:
+    """Write the summary as JSON, in full or not at all."""
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_bytes(orjson.dumps(summary, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+    partial.replace(path)
