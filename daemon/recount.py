@@ -7,6 +7,7 @@ from daemon.clock import Clock
 from daemon.config import Settings
 from daemon.errors import OpError, TargetError, UsageError
 from daemon.results.verify import Verification, verify
+from daemon.target import parse_target
 from daemon.workloads import registry
 from daemon.workloads.base import Identity, Workload
 
@@ -37,9 +38,12 @@ async def recount(settings: Settings, clock: Clock, run: int | None) -> Verifica
         UsageError: there is no such run, or the target stores nothing.
         TargetError: the target cannot be asked.
     """
-    backend = plan.make_backend(settings, clock)
-    if backend.dialect.name == "null":
+    target = parse_target(settings.target.get_secret_value())
+    if target.kind == "null":
         raise UsageError("the null target stores nothing: there is nothing to recount")
+    if target.path and not target.path.exists():
+        raise TargetError(f"there is no file {target.path}: name the database of the run with --target")
+    backend = plan.make_backend(settings, clock)
     await backend.open()
     try:
         record = await ledger.load_run(backend, run)

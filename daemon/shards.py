@@ -139,24 +139,10 @@ class Shard:
             await self._reap(life)
             if life.finished or self._stopping:
                 return
-            died = self._clock.now()
-            self._notify(
-                "engine.died",
-                shard=self.number,
-                epoch=life.epoch,
-                exit_code=life.process.returncode,
-                last_words=self._last_words(life),
-            )
-            self._bury(life)
-            replacement = await self._replace(life.epoch + 1)
-            if replacement is None:
+            heir = await self._succeed(life)
+            if heir is None:
                 return
-            life = replacement
-            if self._stopping:  # told while the engine was connecting
-                life.channel.send(Stop(0))
-            gap = self._clock.now() - died
-            self.gap_seconds += gap
-            self._notify("engine.restarted", shard=self.number, epoch=life.epoch, gap_seconds=round(gap, 3))
+            life = heir
 
     def stop(self, within: float) -> None:
         """Tell the process to drain within `within` s; a second call cuts the drain short."""
@@ -203,6 +189,26 @@ class Shard:
         self.restarts += 1
         life.buried = True
         self._past.merge(Snapshot(life.snapshot.counters, {}, life.snapshot.histograms))
+
+    async def _succeed(self, life: Life) -> Life | None:
+        """Put a new process in the place of one that died; None when told to stop meanwhile."""
+        died = self._clock.now()
+        self._notify(
+            "engine.died",
+            shard=self.number,
+            epoch=life.epoch,
+            exit_code=life.process.returncode,
+            last_words=self._last_words(life),
+        )
+        self._bury(life)
+        heir = await self._replace(life.epoch + 1)
+        if heir:
+            gap = self._clock.now() - died
+            self.gap_seconds += gap
+            self._notify("engine.restarted", shard=self.number, epoch=heir.epoch, gap_seconds=round(gap, 3))
+            if self._stopping:  # told while the new engine was connecting
+                heir.channel.send(Stop(0))
+        return heir
 
     async def _replace(self, epoch: int) -> Life | None:
         """Start processes until one is connected and loading; None when told to stop meanwhile."""

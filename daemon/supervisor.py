@@ -10,7 +10,6 @@ from daemon.clock import Clock, SystemClock
 from daemon.config import Settings
 from daemon.endpoint import endpoint
 from daemon.errors import DataLossError, ExitCode
-from daemon.record.account import Account
 from daemon.recount import tables_of
 from daemon.run import Run
 from daemon.screen import Screen
@@ -124,11 +123,13 @@ async def _until(seconds: float, event: asyncio.Event, engines: asyncio.Future[l
 
 
 async def _close_books(run: Run, workload: Workload, stop_reason: str) -> Books:
-    accounts: dict[Identity, Account] = {}
-    for shard in run.shards:
-        for life in shard.lives:
-            account = life.account if life.finished else life.account.closed()
-            accounts[Identity(run.number, shard.number, life.epoch)] = account
+    accounts = {
+        Identity(run.number, shard.number, life.epoch): life.account
+        if life.finished
+        else life.account.closed()
+        for shard in run.shards
+        for life in shard.lives
+    }
     backend = plan.make_backend(run.settings, run.clock)
     return await settle(backend, workload.tables, accounts, stop_reason=stop_reason)
 

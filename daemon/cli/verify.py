@@ -10,6 +10,7 @@ from daemon.cli.flags import FLAGS
 from daemon.cli.options import with_settings
 from daemon.config_sources import Loaded
 from daemon.errors import DataLossError, ExitCode, UsageError
+from daemon.results.verify import Check
 
 _EXAMPLES = """Examples:
 
@@ -19,6 +20,7 @@ soakd verify --run 20261120112711473 --target postgresql://user@host/db --json
 
 Exit codes: 0 the table holds exactly what was committed, 5 it does not, 3 no target, 2 no such run.
 """
+COLUMNS = ("shard", "epoch", "accepted", "committed", "failed", "abandoned", "stored", "gaps", "duplicates")
 
 
 def register(app: typer.Typer) -> None:
@@ -44,29 +46,20 @@ def verify(
     else:
         from daemon.cli.tables import print_table  # noqa: PLC0415 - rich is not needed for JSON
 
-        print_table(
-            (
-                "shard",
-                "epoch",
-                "accepted",
-                "committed",
-                "failed",
-                "abandoned",
-                "stored",
-                "gaps",
-                "duplicates",
-            ),
-            [
-                (c.shard, c.epoch, *c.account[:4], c.stored, c.gaps, c.duplicates)  # without in_doubt
-                for c in result.checks
-            ],
-        )
+        print_table(COLUMNS, [_figures(check) for check in result.checks])
     if not result.finished:
         raise UsageError(
-            f"run {number} is still going on, or its supervisor was killed: there are no accounts to compare with"
+            f"run {number} is still going on, or its supervisor was killed: "
+            "there are no accounts to compare with"
         )
     if result.problems:
         raise DataLossError(f"run {number}: " + "; ".join(result.problems))
     if not as_json:
         typer.echo(f"run {number}: the table holds exactly what was committed")
     return ExitCode.OK
+
+
+def _figures(check: Check) -> list[str]:
+    known = check.account
+    numbers = (check.shard, check.epoch, known.accepted, known.committed, known.failed, known.abandoned)
+    return [str(number) for number in (*numbers, check.stored, check.gaps, check.duplicates)]
