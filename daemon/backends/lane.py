@@ -12,7 +12,7 @@ from daemon.errors import OpError
 from daemon.ops import Timed
 
 J = TypeVar("J")
-JIn = TypeVar("JIn", contravariant=True)
+J_contra = TypeVar("J_contra", contravariant=True)
 
 INFINITY = float("inf")
 HOLD = 0.000_5
@@ -25,7 +25,7 @@ slow enough (more than 0.1 ms) that running in parallel gains more than the thre
 interpreter's lock costs."""
 
 
-class Runner(Protocol[JIn]):
+class Runner(Protocol[J_contra]):
     """What a lane drives; every method is called in the lane's own thread."""
 
     upkeep_due: bool
@@ -34,7 +34,7 @@ class Runner(Protocol[JIn]):
         """Take the resource; what it raises ends the opening of all lanes."""
         ...
 
-    async def run(self, job: JIn, deadline: float, served: float) -> Timed:
+    async def run(self, job: J_contra, deadline: float, served: float) -> Timed:
         """Do one job and return its result; it may not suspend."""
         ...
 
@@ -117,7 +117,8 @@ class Lanes(Generic[J]):
         while self._waiting:
             with suppress(IndexError):  # a lane took it first
                 future = self._waiting.popleft()[0]
-                self._finished.append((future, OpError("other", "the database was closed before its turn came")))
+                closed = OpError("other", "the database was closed before its turn came")
+                self._finished.append((future, closed))
         self._wake(len(self._lanes))
         for lane in self._lanes:
             await asyncio.shield(lane.ended)
@@ -209,51 +210,46 @@ class Lanes(Generic[J]):
             with suppress(StopIteration):
                 serving.send(None)
                 while True:
-                    serving.throw(RuntimeError("a transaction function may await nothing but its transaction"))
+                    serving.throw(RuntimeError("a transaction function awaits something else than tx.execute"))
             lane.runner.close()
         self._tell(_settle, lane.ended, None)
 
     async def _serve(self, lane: _Lane[J]) -> None:
         waiting, finished = self._waiting, self._finished
         runner, now = lane.runner, self._clock.now
-        oldest = INFINITY  # when the first of the results was finished that the loop does not know of
+        tell_by = INFINITY  # when the loop has to know of what is finished; inf when it does
         while True:
             try:
                 future, job, deadline = waiting.popleft()
             except IndexError:
-                if oldest != INFINITY:
-                    self._notify()
-                    oldest = INFINITY
-                if not self._park(lane):
+                if not self._rest(lane, tell=tell_by != INFINITY):
                     return
+                tell_by = INFINITY
                 continue
             lane.began = served = now()
-            try:
-                if future.cancelled():
-                    raise asyncio.CancelledError
-                if deadline < served:
-                    raise OpError("timeout", "its deadline had passed before its turn came")
-                timed = await runner.run(job, deadline, served)
-                done = timed.done
-                finished.append((future, timed))
-            except BaseException as error:  # noqa: BLE001 - the awaiter gets whatever it is; the lane lives on
-                done = now()
-                if isinstance(error, OpError) and error.served is None and deadline >= served:
-                    error.served = served
-                finished.append((future, error))
+            if deadline < served or future.cancelled():
+                done = served
+                finished.append((future, OpError("timeout", "its deadline passed before its turn came")))
+            else:
+                try:
+                    timed = await runner.run(job, deadline, served)
+                    done = timed.done
+                    finished.append((future, timed))
+                except BaseException as error:  # noqa: BLE001 - its awaiter gets it; the lane lives on
+                    done = now()
+                    finished.append((future, _stamped(error, served)))
             lane.began = INFINITY
+            tell_by = min(tell_by, done + HOLD)
+            if done >= tell_by or runner.upkeep_due:
+                self._notify()
+                tell_by = INFINITY
             if runner.upkeep_due:
-                self._notify()
-                oldest = INFINITY
                 runner.upkeep()
-            elif oldest == INFINITY:
-                oldest = done
-            elif done - oldest > HOLD:
-                self._notify()
-                oldest = INFINITY
 
-    def _park(self, lane: _Lane[J]) -> bool:
-        """Sleep until there is work, and return True; False when the lanes are being closed."""
+    def _rest(self, lane: _Lane[J], *, tell: bool) -> bool:
+        """Hand over, sleep until there is work, and return True; False when the lanes are being closed."""
+        if tell:
+            self._notify()
         self._idle.append(lane)
         if self._waiting or self._closing:
             try:
@@ -274,6 +270,12 @@ class Lanes(Generic[J]):
             self._loop.call_soon_threadsafe(callback, *args)
         except RuntimeError:  # the loop was closed without closing the lanes: nobody waits any more
             self._closing = True
+
+
+def _stamped(error: BaseException, served: float) -> BaseException:
+    if isinstance(error, OpError):
+        error.served = served
+    return error
 
 
 def _settle(future: asyncio.Future[None], error: BaseException | None) -> None:

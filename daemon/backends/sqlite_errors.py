@@ -60,7 +60,9 @@ def target_error(error: apsw.Error, path: Path, system_errno: int) -> TargetErro
                 f"{head} is locked by another process; end it, or raise sqlite.busy_timeout ({detail})"
             )
         case apsw.SQLITE_READONLY | apsw.SQLITE_PERM | apsw.SQLITE_AUTH:
-            return TargetError(f"{head} cannot be written; give write permission on the file and its folder ({detail})")
+            return TargetError(
+                f"{head} cannot be written; give write permission on the file and its folder ({detail})"
+            )
         case apsw.SQLITE_CANTOPEN:
             return TargetError(
                 f"{head} cannot be opened; check the permissions of the file, of its -wal and -shm, "

@@ -14,7 +14,9 @@ from daemon.errors import TargetError
 
 OLDEST = (3, 51, 3)
 """First SQLite whose checkpoints cannot damage a WAL that is being written."""
-NETWORK = frozenset({"nfs", "nfs4", "cifs", "smb", "smb2", "smb3", "smbfs", "9p", "afs", "ceph", "glusterfs", "fuse.sshfs"})
+NETWORK = frozenset(
+    {"9p", "afs", "ceph", "cifs", "fuse.sshfs", "glusterfs", "nfs", "nfs4", "smb", "smb2", "smb3", "smbfs"}
+)
 """File systems on which processes cannot share memory as the WAL needs it."""
 SUFFIXES = ("", "-wal", "-shm", "-journal")
 
@@ -29,8 +31,8 @@ def check_library(version: str) -> None:
     if numbers < OLDEST:
         oldest = ".".join(map(str, OLDEST))
         raise TargetError(
-            f"apsw brings SQLite {version}, which may damage a database that is checkpointed while it is written; "
-            f"install an apsw with SQLite {oldest} or later"
+            f"apsw brings SQLite {version}, which may damage a database that is checkpointed while it is "
+            f"written; install an apsw with SQLite {oldest} or later"
         )
 
 
@@ -42,9 +44,9 @@ def check_path(path: Path) -> None:
     """
     folder = path.parent
     if path.is_dir():
-        raise TargetError(f"SQLite file {path} is a folder; name a file in it, for example {path / 'soakd.db'}")
+        raise TargetError(f"SQLite file {path} is a folder; name a file in it: {path / 'soakd.db'}")
     if not folder.is_dir():
-        raise TargetError(f"SQLite file {path}: the folder {folder} does not exist; create it or choose another")
+        raise TargetError(f"SQLite file {path}: there is no folder {folder}; create it or choose another")
     if path.exists():
         if not path.is_file():
             raise TargetError(f"SQLite file {path} is not a regular file; choose another")

@@ -113,19 +113,16 @@ class Session:
         if self._hurried or deadline - served < self._pragmas.busy_timeout:
             self._wait_at_most(deadline - served)
         try:
-            if isinstance(job, Batch):
-                return self._insert(job, served)
             tx = self._tx
             tx.broken = None
+            tx.explicit = False
+            if isinstance(job, Batch):
+                return self._insert(job, served)
             if job.single:
-                tx.explicit = False
                 result = await job.fn(tx, *job.args)
                 return Timed(result, served, self._now())
             self._begin("BEGIN" if job.read_only else "BEGIN IMMEDIATE")
-            tx.explicit = True
             result = await job.fn(tx, *job.args)
-            if tx.broken is not None:  # the function made light of it, but what it did is undone
-                raise tx.broken
             return self._commit(result, served)
         except BaseException as error:
             self._roll_back()
@@ -163,13 +160,17 @@ class Session:
     def _begin(self, statement: str) -> None:
         try:
             self._cursor.execute(statement)
+            self._tx.explicit = True
         except apsw.Error as error:
             raise op_error(error, self._connection.system_errno) from error
 
     def _commit(self, result: object, served: float) -> Timed:
         began = self._now()
+        if self._tx.broken is not None:  # the function made light of it, but what it did is undone
+            raise self._tx.broken
         if began > self._deadline:
             raise OpError("timeout", "the deadline passed before COMMIT")
+        self._deadline = INFINITY  # a COMMIT is not interrupted: its outcome would not be known
         try:
             self._cursor.execute("COMMIT")
         except apsw.Error as error:
@@ -193,10 +194,13 @@ class Session:
     def _overdue(self) -> bool:
         """Tell SQLite, each `PROGRESS_STEPS` steps, whether to interrupt the statement.
 
-        SQLite also asks when a statement has just ended. By then its transaction may have been
-        committed, which is what the state of the transaction tells.
+        SQLite also asks when a statement has just ended. If that was its own transaction, it may
+        have been committed by then, and must not be reported as given up.
         """
-        return self._now() > self._deadline and self._connection.txn_state() != apsw.SQLITE_TXN_NONE
+        if self._now() <= self._deadline:
+            return False
+        commits_itself = self._wal is not None and not self._tx.explicit
+        return not commits_itself or self._connection.txn_state() != apsw.SQLITE_TXN_NONE
 
     def _committed(self, _connection: apsw.Connection, _name: str, pages: int) -> int:
         if self._wal is not None and self._wal.committed(pages):
