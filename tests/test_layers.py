@@ -28,11 +28,10 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"ledger"}),
     frozenset({"load"}),
     frozenset({"observe", "results"}),
-    frozenset({"live", "screen"}),
+    frozenset({"live"}),
     frozenset({"config", "config_yaml", "config_reference", "config_sources", "config_template"}),
-    frozenset(
-        {"supervisor", "plan", "jobs", "run", "endpoint", "settle", "shards", "signals", "check", "verify"}
-    ),
+    frozenset({"check", "endpoint", "jobs", "plan", "recount", "run", "screen"})
+    | frozenset({"settle", "shards", "signals", "summarize", "supervisor"}),
     frozenset({"cli", "__main__"}),
 )
 OPEN = (0, 8, 9, 10)
