@@ -24,10 +24,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # The reader, `head` for one, has seen enough. Python would complain again when it
-        # flushes at exit, so what is left goes nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ExitCode.OK
+        return _reader_left()
+    except SystemExit as error:
+        # Typer ends the process itself when it meets a broken pipe, with the code of a bug.
+        if isinstance(error.__context__, BrokenPipeError):
+            return _reader_left()
+        raise
     except Exception as error:  # noqa: BLE001 - the last boundary: a bug must not end in a page of traceback
         _confess(error)
         return ExitCode.BUG
@@ -65,6 +67,13 @@ def _quick_health(arguments: Sequence[str]) -> int | None:
     line, well = probe.report(question)
     print(line, file=sys.stdout if well else sys.stderr)
     return ExitCode.OK if well else ExitCode.BUG
+
+
+def _reader_left() -> int:
+    """End quietly: the reader of standard output, `head` for one, has seen enough."""
+    # Python would complain again when it flushes at exit, so what is left goes nowhere.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return ExitCode.OK
 
 
 def _complain(message: str) -> None:
