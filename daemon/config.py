@@ -104,7 +104,11 @@ class Batch(Section):
         "block", description="What a writer does when the queue is full: wait, or drop the row and count it."
     )
     flushers: int = Field(
-        2, ge=1, le=64, description="Batches written at the same time per shard (PostgreSQL; SQLite has 1)."
+        1,
+        ge=1,
+        le=64,
+        description="Batches written at the same time per shard (PostgreSQL; SQLite has 1). "
+        "More helps when the server's CPU is the limit, and harms when its disk is.",
     )
     drain_timeout: Duration = Field(
         20.0, description="At the stop, rows not written by then are abandoned and counted."

@@ -157,6 +157,20 @@ def test_several_flushers_write_at_the_same_time() -> None:
     rigged(script, BatchPolicy(size=3, timeout=LONG, capacity=10, flushers=2), seconds=1.0)
 
 
+def test_group_commit_shares_the_waiting_rows_among_idle_flushers() -> None:
+    """Two flushers write five rows as three and two at once, not as five while one is idle."""
+
+    async def script(rig: Rig) -> None:
+        await asyncio.sleep(0.001)  # until both flushers are idle
+        start = rig.clock.now()
+        await asyncio.gather(*rig.offer(*range(5)))
+        assert rig.clock.now() - start == pytest.approx(1.0)
+        assert rig.sizes == [3, 2]
+        await rig.finish()
+
+    rigged(script, BatchPolicy(size=9, timeout=0, capacity=10, flushers=2), seconds=1.0)
+
+
 def test_nothing_is_acknowledged_before_commit() -> None:
     """While the database works, no ack is done and no row counts as committed."""
 

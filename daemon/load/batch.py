@@ -197,7 +197,7 @@ class BatchWriter:
         while True:
             reason, wait = self._due()
             if reason is not None:
-                return self._pop(), reason
+                return self._pop(reason), reason
             if self._closing:
                 return None
             await self._sleep(wait)
@@ -216,9 +216,12 @@ class BatchWriter:
         wait = self._queue[0][4] + self._policy.timeout - self._clock.now()
         return ("timeout", None) if wait <= 0 else (None, wait)
 
-    def _pop(self) -> list[Item]:
+    def _pop(self, reason: Reason) -> list[Item]:
         queue = self._queue
-        batch = [queue.popleft() for _ in range(min(len(queue), self._policy.size))]
+        rows = min(len(queue), self._policy.size)
+        if reason == "group":  # idle flushers get their part: else they would stay idle for ever
+            rows = min(rows, -(-len(queue) // (1 + len(self._idle))))
+        batch = [queue.popleft() for _ in range(rows)]
         room = self._policy.capacity - len(queue) - self._promised
         while room > 0 and self._waiting:
             future = self._waiting.popleft()
