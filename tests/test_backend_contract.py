@@ -16,7 +16,7 @@ from daemon.backends.postgres import PostgresBackend
 from daemon.backends.sqlite import SqliteBackend
 from daemon.clock import SystemClock
 from daemon.errors import OpError, Rejected
-from daemon.ops import POOLS, Table, Transaction, Tx, Values
+from daemon.ops import POOLS, Table, Timed, Transaction, Tx, Values
 
 T = TypeVar("T")
 
@@ -326,16 +326,17 @@ def test_a_missing_table_is_an_error_and_does_no_harm(store: Case) -> None:
 
 
 def test_the_times_are_in_order(any_backend: Case) -> None:
-    """before ≤ served ≤ done ≤ after, and COMMIT is a part of the service time."""
+    """Before ≤ served ≤ done ≤ after, and COMMIT is a part of the service time."""
 
     async def check(backend: Backend) -> None:
         now = SystemClock.now
         work = Transaction(statement, ("SELECT 1",), read_only=False)
-        for call in (
+        calls: tuple[Callable[[], Awaitable[Timed]], ...] = (
             lambda: backend.transact(work),
             lambda: backend.transact(work._replace(read_only=True, single=True)),
             lambda: backend.write_rows(ITEMS, [row(1)], again=False),
-        ):
+        )
+        for call in calls:
             before = now()
             timed = await call()
             assert before <= timed.served <= timed.done <= now()

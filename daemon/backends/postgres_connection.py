@@ -8,27 +8,21 @@ connection is closed by the server.
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import psycopg
-from psycopg import errors, pq
+from psycopg import pq
 from psycopg.abc import PQGen
 from psycopg.rows import AsyncRowFactory, tuple_row
 
 from daemon.backends.base import INFINITY
 from daemon.backends.postgres_errors import op_error
+from daemon.backends.postgres_protocol import READ, WRITE, copy, resume, run
 from daemon.errors import OpError
 from daemon.ops import Values
 
 T = TypeVar("T")
-
-# What psycopg's generators ask for and are answered with: `psycopg.waiting.Wait` and `Ready` as plain
-# numbers, because arithmetic with the enumerations is slow.
-READ, WRITE = 1, 2
-COPY_CHUNK = 1 << 18  # bytes handed to libpq at a time, which keeps them in memory until they are sent
-
-_Results = Generator[Any, Any, list[pq.abc.PGresult]]
 
 
 class PostgresTx:
@@ -44,14 +38,14 @@ class PostgresTx:
         try:
             await cursor.execute(sql, params or None)
             return [] if cursor.rownumber is None else await cursor.fetchall()
-        except psycopg.Error as error:
+        except (psycopg.Error, UnicodeError) as error:
             raise op_error(error) from None
 
     async def execute_many(self, sql: str, rows: Sequence[Values]) -> None:
         """Run one statement for each row, pipelined."""
         try:
             await self._cursor.executemany(sql, rows)
-        except psycopg.Error as error:
+        except (psycopg.Error, UnicodeError) as error:
             raise op_error(error) from None
 
 
@@ -59,7 +53,7 @@ class Connection(psycopg.AsyncConnection[Values]):
     """A session used by one task at a time.
 
     Attributes:
-        tx: runs statements in it; set by who opens the connection.
+        tx: runs statements in it; made by `opened`.
         lost: the connection is gone, noticed while it was in use or idle.
         when_lost: called once when an idle connection turns out to be gone.
         unfinished: the answer to a statement was not waited for; only `settle` may be called.
@@ -79,6 +73,11 @@ class Connection(psycopg.AsyncConnection[Values]):
         self._limit = INFINITY  # the loop's time
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_at = INFINITY
+
+    def opened(self) -> None:
+        """Take up what must wait until psycopg has set the connection up; to be called once."""
+        self.tx = PostgresTx(self)
+        self._watch()
 
     @property
     def unfinished(self) -> bool:
@@ -186,7 +185,7 @@ class Connection(psycopg.AsyncConnection[Values]):
             OpError: one of them failed; or COMMIT found a transaction that had failed already.
         """
         try:
-            results = await self.wait(_run(self.pgconn, statements))
+            results = await self.wait(run(self.pgconn, statements))
         except psycopg.Error as error:
             raise op_error(error) from None
         if statements == b"COMMIT" and results[-1].command_status == b"ROLLBACK":
@@ -199,7 +198,7 @@ class Connection(psycopg.AsyncConnection[Values]):
             OpError: it failed; the transaction is not usable any more.
         """
         try:
-            await self.wait(_copy(self.pgconn, statements, stream))
+            await self.wait(copy(self.pgconn, statements, stream))
         except psycopg.Error as error:
             raise op_error(error) from None
 
@@ -209,6 +208,7 @@ class Connection(psycopg.AsyncConnection[Values]):
         A timer per operation would cost 4 µs of its 20. So there is one per connection, which mostly
         finds that the limit has moved on, and is set again.
         """
+        self._interruption = None  # one that came too late, if any
         self._limit = limit = self._loop.time() + seconds
         if limit < self._alarm_at:
             self._set_alarm(limit)
@@ -251,57 +251,9 @@ class Connection(psycopg.AsyncConnection[Values]):
                 if pending is not None:
                     await self.cancel_safe(timeout=within)
                     with contextlib.suppress(psycopg.Error):  # that it was cancelled, mostly
-                        await self.wait(pending)
+                        await self.wait(resume(pending))
                 if self.pgconn.transaction_status != pq.TransactionStatus.IDLE:
                     await self.run(b"ROLLBACK")
         except (psycopg.Error, OpError, OSError, TimeoutError):
             return False
         return self.pgconn.transaction_status == pq.TransactionStatus.IDLE
-
-
-def _run(pgconn: pq.abc.PGconn, statements: bytes) -> _Results:
-    pgconn.send_query(statements)
-    yield from _flush(pgconn)
-    return (yield from _results(pgconn))
-
-
-def _copy(pgconn: pq.abc.PGconn, statements: bytes, stream: bytes) -> _Results:
-    yield from _run(pgconn, statements)
-    if len(stream) <= COPY_CHUNK:
-        pgconn.put_copy_data(stream)
-    else:
-        view = memoryview(stream)
-        for start in range(0, len(stream), COPY_CHUNK):
-            pgconn.put_copy_data(view[start : start + COPY_CHUNK])
-            yield from _flush(pgconn)
-    pgconn.put_copy_end()
-    yield from _flush(pgconn)
-    return (yield from _results(pgconn))
-
-
-def _flush(pgconn: pq.abc.PGconn) -> Generator[Any, Any, None]:
-    while pgconn.flush() == 1:
-        ready = yield READ | WRITE
-        if ready & READ:  # else the server could wait for us to read, and we for it to read
-            pgconn.consume_input()
-
-
-def _results(pgconn: pq.abc.PGconn) -> _Results:
-    """Read results up to the end of the request, or to where a COPY wants its data."""
-    results: list[pq.abc.PGresult] = []
-    failed: pq.abc.PGresult | None = None
-    while True:
-        while pgconn.is_busy():
-            yield READ
-            pgconn.consume_input()
-        result = pgconn.get_result()
-        if result is None:
-            break
-        results.append(result)
-        if result.status == pq.ExecStatus.COPY_IN:
-            break
-        if result.status == pq.ExecStatus.FATAL_ERROR and failed is None:
-            failed = result
-    if failed is not None:
-        raise errors.error_from_result(failed)
-    return results

@@ -30,8 +30,10 @@ SQLSTATES: Mapping[str, ErrorClass] = {
 SQLSTATE_GROUPS: Mapping[str, ErrorClass] = {"08": "connection", "22": "constraint", "23": "constraint"}
 
 
-def error_class(error: psycopg.Error) -> ErrorClass:
+def error_class(error: psycopg.Error | UnicodeError) -> ErrorClass:
     """Return the class of an error, from its SQLSTATE or, where the server said nothing, its type."""
+    if isinstance(error, UnicodeError):
+        return "constraint"  # text that is no UTF-8, found before it was sent
     state = error.sqlstate
     if state is not None:
         return SQLSTATES.get(state) or SQLSTATE_GROUPS.get(state[:2], "other")
@@ -41,7 +43,7 @@ def error_class(error: psycopg.Error) -> ErrorClass:
     return "connection" if isinstance(error, psycopg.OperationalError | psycopg.InterfaceError) else "other"
 
 
-def op_error(error: psycopg.Error) -> OpError:
+def op_error(error: psycopg.Error | UnicodeError) -> OpError:
     """Return what an operation raises for an error of the database; its text is one line."""
     return OpError(error_class(error), first_line(error))
 

@@ -11,7 +11,7 @@ from psycopg.conninfo import conninfo_to_dict
 from psycopg.types.numeric import Int8Dumper
 from psycopg.types.string import TextLoader
 
-from daemon.backends.postgres_connection import Connection, PostgresTx
+from daemon.backends.postgres_connection import Connection
 from daemon.backends.postgres_errors import address, first_line, target_error, without_secret
 from daemon.errors import TargetError
 from daemon.ops import PoolName
@@ -110,8 +110,7 @@ class Sessions:
                 context=self._adapters,
                 **params,
             )
-        # Not earlier: a cursor takes over the adapters, which psycopg sets last.
-        connection.tx = PostgresTx(connection)
+        connection.opened()
         return connection
 
     def failure(self, error: BaseException) -> TargetError:
@@ -144,7 +143,8 @@ def _adapters() -> AdaptersMap:
     """Return how values travel.
 
     Integers always go as bigint, so that a statement is prepared once and not once per size of its
-    parameters. JSON comes as text, so that nobody pays for parsing it.
+    parameters; a function that wants another type needs a cast. JSON comes as text, so that nobody
+    pays for parsing it.
     """
     adapters = AdaptersMap(psycopg.adapters)
     adapters.register_dumper(int, Int8Dumper)
