@@ -3,24 +3,17 @@
 import asyncio
 import mmap
 import os
-import socket
-import sys
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import IO, Protocol
 
 from daemon.clock import Clock
+from daemon.engines import EngineProcess, start_engine
 from daemon.errors import TargetError
 from daemon.load.messages import Channel, EnginePlan, Failed, Finished, Ready, Report, RowFailed, Start, Stop
-from daemon.record.account import SIZE, Account, cells_in
+from daemon.record.account import Account, cells_in
 from daemon.record.snapshot import Snapshot
 
-ROOT = Path(__file__).parent.parent
-# The package's own folder comes last and the current one not at all: a file of the user's
-# called random.py is not to be imported by a load generator that was started beside it.
-BOOT = "import sys; sys.path.append(sys.argv[1]); from daemon.load.engine import main; main()"
 STDERR_READ = 4096  # bytes at the end of a dead engine's stderr that are looked at
 RESPAWN_INITIAL = 0.1  # s
 RESPAWN_CAP = 5.0  # s
@@ -59,29 +52,10 @@ class Life:
         return self.process.returncode is None
 
 
-async def spawn(epoch: int) -> Life:
-    """Start an engine process; it waits for its plan."""
-    ours, theirs = socket.socketpair()
-    stderr = tempfile.TemporaryFile()  # noqa: SIM115 - a file never makes the engine wait; closed with its life
-    with tempfile.TemporaryFile() as file:
-        file.truncate(SIZE)
-        counters = mmap.mmap(file.fileno(), SIZE)
-        with theirs:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-P",
-                "-c",
-                BOOT,
-                str(ROOT),
-                str(theirs.fileno()),
-                str(file.fileno()),
-                stdin=asyncio.subprocess.DEVNULL,
-                stderr=stderr,
-                pass_fds=(theirs.fileno(), file.fileno()),
-                env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
-            )
-    reader, writer = await asyncio.open_connection(sock=ours)
-    return Life(epoch, process, Channel(reader, writer), counters, stderr)
+async def begin(epoch: int, started: EngineProcess) -> Life:
+    """Return the life of a process that has just been started."""
+    reader, writer = await asyncio.open_connection(sock=started.socket)
+    return Life(epoch, started.process, Channel(reader, writer), started.counters, started.stderr)
 
 
 class Shard:
@@ -94,7 +68,7 @@ class Shard:
     def __init__(
         self, number: int, *, plan: Callable[[int], EnginePlan], clock: Clock, notify: Listener
     ) -> None:
-        """Prepare; `spawn` comes first.
+        """Prepare; `adopt` comes first.
 
         Args:
             number: number of the shard, from 0.
@@ -112,9 +86,9 @@ class Shard:
         self._past = Snapshot()
         self._stopping = False
 
-    async def spawn(self) -> None:
-        """Start the first process, so that it loads its libraries while the target is prepared."""
-        self.lives.append(await spawn(0))
+    async def adopt(self, started: EngineProcess) -> None:
+        """Take the first process, which has been loading its libraries since it was started."""
+        self.lives.append(await begin(0, started))
 
     async def connect(self) -> None:
         """Give the first process its plan and wait until it is connected.
@@ -214,7 +188,7 @@ class Shard:
         """Start processes until one is connected and loading; None when told to stop meanwhile."""
         pause = RESPAWN_INITIAL
         while not self._stopping:
-            life = await spawn(epoch)
+            life = await begin(epoch, await start_engine())
             self.lives.append(life)
             life.channel.send(self._plan(epoch))
             answer = await life.channel.receive()

@@ -1,25 +1,10 @@
-"""The control plane of a run: starts the engines, listens, shows, stops, settles and judges."""
+"""The supervisor process: starts the engines first of all, then does everything else."""
 
 import asyncio
-import secrets
-from contextlib import AsyncExitStack, suppress
-from typing import Any
 
-from daemon import __version__, ledger, plan
-from daemon.clock import Clock, SystemClock
+from daemon.clock import SystemClock
 from daemon.config import Settings
-from daemon.endpoint import endpoint
-from daemon.errors import DataLossError, ExitCode
-from daemon.recount import tables_of
-from daemon.run import Run
-from daemon.screen import Screen
-from daemon.settle import Books, settle
-from daemon.shards import Shard
-from daemon.signals import Signals
-from daemon.summarize import check_writable, summarize, write_summary
-from daemon.workloads.base import Identity, Workload
-
-DRAIN_GRACE = 10.0  # s beyond the drain time-out before an engine is killed
+from daemon.engines import start_engine
 
 
 def run(settings: Settings) -> int:
@@ -30,113 +15,12 @@ def run(settings: Settings) -> int:
         TargetError: the database cannot be reached or used.
         DataLossError: acknowledged rows are missing.
     """
-    return asyncio.run(_supervise(settings, SystemClock()))
+    return asyncio.run(_supervise(settings))
 
 
-async def _supervise(settings: Settings, clock: Clock) -> int:
-    async with AsyncExitStack() as stack:
-        signals = Signals()
-        signals.install(stack)
-        if settings.summary:
-            check_writable(settings.summary)
-        screen = Screen(settings, clock)
-        screen.open()
-        stack.push_async_callback(screen.close)
-        seed = settings.seed if settings.seed is not None else secrets.randbelow(2**32)
-        run = Run(settings, clock, screen.note, seed)
-        stack.callback(_kill, run.shards)
-        # The engines load their libraries while the endpoint and the target are made ready.
-        await asyncio.gather(*(shard.spawn() for shard in run.shards))
-        workload = tables_of(settings, clock)
-        screen.url = await stack.enter_async_context(endpoint(settings, run, workload.ops))
-        await _prepare(run, workload)
-        await asyncio.gather(*(shard.connect() for shard in run.shards))
-        screen.begin(run)
-        await _load(run, signals, screen)
-        books = await _close_books(run, workload, signals.reason)
-        run.enter("finished")
-        summary = summarize(run, books, workload.ops, signals.reason)
-        if settings.summary:
-            write_summary(settings.summary, summary)
-        await screen.end(summary)
-        return _verdict(books, signals)
+async def _supervise(settings: Settings) -> int:
+    engines = [await start_engine() for _ in range(settings.shards)]
+    # Imported only now: an engine needs a third of a second to load its libraries, and so do we.
+    from daemon.conduct import conduct  # noqa: PLC0415
 
-
-def _kill(shards: list[Shard]) -> None:
-    for shard in shards:
-        shard.kill()
-
-
-async def _prepare(run: Run, workload: Workload) -> None:
-    """Create the tables, register the run, and find what there is to read if it writes nothing."""
-    settings = run.settings
-    backend = plan.make_backend(settings, run.clock)
-    await backend.open()
-    try:
-        await ledger.prepare(backend, workload, clean=settings.clean)
-        run.versions = await ledger.versions(backend)
-        record = ledger.RunRecord(
-            run.number, __version__, settings.workload, settings.pools.writers, settings.shards, "", {}
-        )
-        run.number = await ledger.register(backend, record)
-        if not settings.pools.writers:
-            run.existing = await ledger.readable(backend, workload.tables[0])
-    finally:
-        await backend.close()
-
-
-async def _load(run: Run, signals: Signals, screen: Screen) -> None:
-    """Warm up, measure, drain; the end of the time, a signal or the end of all engines moves on."""
-    settings = run.settings
-    engines = asyncio.gather(*(shard.run() for shard in run.shards))
-    shown = asyncio.create_task(screen.follow(run))
-    try:
-        if settings.warmup:
-            run.enter("warming up")
-            await _until(settings.warmup, signals.stop, engines)
-        run.measure()
-        await _until(settings.duration, signals.stop, engines)
-        run.end_measure()
-        for shard in run.shards:
-            shard.stop(settings.batch.drain_timeout)
-        await _until(settings.batch.drain_timeout + DRAIN_GRACE, signals.abort, engines)
-        if not engines.done():
-            for shard in run.shards:
-                shard.stop(0)
-            await _until(DRAIN_GRACE, asyncio.Event(), engines)
-        _kill(run.shards)
-        await engines
-    finally:
-        shown.cancel()
-        with suppress(asyncio.CancelledError):
-            await shown
-
-
-async def _until(seconds: float, event: asyncio.Event, engines: asyncio.Future[list[None]]) -> None:
-    """Wait for the time (0: for ever), the event, or the end of all engines."""
-    waiter = asyncio.ensure_future(event.wait())
-    both: set[asyncio.Future[Any]] = {waiter, engines}
-    await asyncio.wait(both, timeout=seconds or None, return_when=asyncio.FIRST_COMPLETED)
-    waiter.cancel()
-    if engines.done():
-        engines.result()
-
-
-async def _close_books(run: Run, workload: Workload, stop_reason: str) -> Books:
-    accounts = {
-        Identity(run.number, shard.number, life.epoch): life.account
-        if life.finished
-        else life.account.closed()
-        for shard in run.shards
-        for life in shard.lives
-    }
-    backend = plan.make_backend(run.settings, run.clock)
-    return await settle(backend, workload.tables, accounts, stop_reason=stop_reason)
-
-
-def _verdict(books: Books, signals: Signals) -> int:
-    if books.lost:
-        raise DataLossError(
-            f"{books.lost} acknowledged rows are not in the target: see `soakd verify` for which workers"
-        )
-    return 128 + signals.second if signals.second else ExitCode.OK
+    return await conduct(settings, SystemClock(), engines)

@@ -31,7 +31,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"live"}),
     frozenset({"config", "config_yaml", "config_reference", "config_sources", "config_template"}),
     frozenset({"check", "endpoint", "jobs", "plan", "recount", "run", "screen"})
-    | frozenset({"settle", "shards", "signals", "summarize", "supervisor"}),
+    | frozenset({"conduct", "engines", "settle", "shards", "signals", "summarize", "supervisor"}),
     frozenset({"cli", "__main__"}),
 )
 OPEN = (0, 8, 9, 10)

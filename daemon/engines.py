@@ -1,0 +1,56 @@
+"""Starting engine processes. Imports little: they are to load their libraries while we load ours."""
+
+import asyncio
+import mmap
+import os
+import socket
+import sys
+import tempfile
+from pathlib import Path
+from typing import IO, NamedTuple
+
+ROOT = Path(__file__).parent.parent
+# The package's own folder comes last and the current one not at all: a file of the user's
+# called random.py is not to be imported by a load generator that was started beside it.
+BOOT = "import sys; sys.path.append(sys.argv[1]); from daemon.load.engine import main; main()"
+COUNTERS_SIZE = mmap.PAGESIZE
+
+
+class EngineProcess(NamedTuple):
+    """A process that waits for its plan, and what connects it to this one.
+
+    Attributes:
+        process: the process; it ends by itself when the socket is closed.
+        socket: where messages go.
+        counters: its counters of rows, which outlive it.
+        stderr: what it writes there, to be read when it has died.
+    """
+
+    process: asyncio.subprocess.Process
+    socket: socket.socket
+    counters: mmap.mmap
+    stderr: IO[bytes]
+
+
+async def start_engine() -> EngineProcess:
+    """Start an engine process."""
+    ours, theirs = socket.socketpair()
+    stderr = tempfile.TemporaryFile()  # noqa: SIM115 - a file never makes the engine wait; it lives as long as that
+    with tempfile.TemporaryFile() as file, theirs:
+        file.truncate(COUNTERS_SIZE)
+        counters = mmap.mmap(file.fileno(), COUNTERS_SIZE)
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-P",
+            "-c",
+            BOOT,
+            str(ROOT),
+            str(theirs.fileno()),
+            str(file.fileno()),
+            stdin=asyncio.subprocess.DEVNULL,
+            stderr=stderr,
+            pass_fds=(theirs.fileno(), file.fileno()),
+            # Each thread of a BLAS pool costs memory, and nothing here multiplies matrices.
+            env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
+        )
+    return EngineProcess(process, ours, counters, stderr)
