@@ -210,7 +210,7 @@ class Lanes(Generic[J]):
             with suppress(StopIteration):
                 serving.send(None)
                 while True:
-                    serving.throw(RuntimeError("a transaction function awaits something else than tx.execute"))
+        """Hand over, sleep until there is work, and return True; False when the lanes are closing."""
             lane.runner.close()
         self._tell(_settle, lane.ended, None)
 

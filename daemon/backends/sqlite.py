@@ -46,7 +46,7 @@ class SqliteBackend:
             synchronous: `normal` or `full`.
             busy_timeout: how long to wait for another process's lock, s.
             checkpoint_pages: pages in the WAL after which it is moved into the file.
-            wal_limit: bytes of WAL after which readers are waited for, to empty it.
+            wal_limit: bytes of WAL after which readers are waited for, so that it begins anew.
             page_size: bytes of a page of a new file.
             cache_size: page cache of each connection, bytes.
             mmap_size: bytes of the file to map into memory; 0: none.
@@ -55,7 +55,7 @@ class SqliteBackend:
         """
         self._path = path
         self._clock = clock
-        self._pragmas = Pragmas(synchronous, busy_timeout, cache_size, mmap_size, page_size)
+        self._pragmas = Pragmas(synchronous, busy_timeout, cache_size, mmap_size, page_size, wal_limit)
         self.wal = WalPolicy(checkpoint_pages, wal_limit)
         self._reader_lanes = reader_lanes
         self._writer: Lanes[Transaction | Batch] = Lanes("sqlite-writer", [], clock)

@@ -23,6 +23,7 @@ class Pragmas(NamedTuple):
         cache_size: page cache of a connection, bytes.
         mmap_size: bytes of the file to map into memory; 0: none.
         page_size: bytes of a page, for a file that is still empty.
+        wal_limit: bytes that the WAL's file is cut down to when it begins anew; -1: it is left as it is.
     """
 
     synchronous: str
@@ -30,6 +31,7 @@ class Pragmas(NamedTuple):
     cache_size: int
     mmap_size: int
     page_size: int
+    wal_limit: int = -1
 
     def wanted(self, *, read_only: bool) -> Mapping[str, int]:
         """Return what to set on a connection, and what to find when reading it back."""
@@ -37,6 +39,7 @@ class Pragmas(NamedTuple):
             "synchronous": SYNCHRONOUS[self.synchronous],
             "cache_size": -(self.cache_size // 1024),
             "mmap_size": self.mmap_size,
+            "journal_size_limit": self.wal_limit,
             "foreign_keys": 1,
             "wal_autocheckpoint": 0,
             "query_only": int(read_only),

@@ -7,14 +7,15 @@ REST = 10.0
 """After an attempt that readers kept waiting, the next one comes no sooner than this many times its
 duration later: a pinned reader costs the writer at most a tenth of its time."""
 PATIENCE = 0.25
-"""Longest time, s, that an attempt to empty the WAL waits for readers."""
+"""Longest time, s, that a RESTART waits for readers."""
 
 
 class Checkpoint(NamedTuple):
     """One checkpoint.
 
     Attributes:
-        mode: `PASSIVE`, which waits for nobody, or `TRUNCATE`, which empties the WAL.
+        mode: `PASSIVE`, which waits for nobody, or `RESTART`, which waits for readers, so that
+            the next commit begins the WAL anew.
         busy: True when a reader, or another process's checkpoint, kept it from finishing.
         log: pages in the WAL, -1 when it did not come to know.
         checkpointed: pages of these that are in the database file now, -1 likewise.
@@ -53,8 +54,8 @@ class WalPolicy:
         self.page_size = 4096
         self.pages = 0
         self.last: Checkpoint | None = None
-        self.complete = {"PASSIVE": 0, "TRUNCATE": 0}
-        self.partial = {"PASSIVE": 0, "TRUNCATE": 0}
+        self.complete = {"PASSIVE": 0, "RESTART": 0}
+        self.partial = {"PASSIVE": 0, "RESTART": 0}
         self.failed = 0
 
     def committed(self, pages: int) -> bool:
@@ -67,20 +68,17 @@ class WalPolicy:
     def mode(self, now: float) -> str:
         """Return the kind of checkpoint that is due at `now` (s, monotonic)."""
         too_long = self.pages * (self.page_size + FRAME_HEADER) > self._limit
-        return "TRUNCATE" if too_long and now >= self._rest_until else "PASSIVE"
+        return "RESTART" if too_long and now >= self._rest_until else "PASSIVE"
 
     def note(self, checkpoint: Checkpoint, now: float) -> None:
         """Take the outcome of a checkpoint that ended at `now`."""
         self.last = checkpoint
         counts = self.complete if checkpoint.complete else self.partial
         counts[checkpoint.mode] += 1
-        if checkpoint.mode == "TRUNCATE":
-            if checkpoint.complete:
-                self.pages = 0
-            else:
-                self._rest_until = now + REST * checkpoint.seconds
+        if checkpoint.mode == "RESTART" and not checkpoint.complete:
+            self._rest_until = now + REST * checkpoint.seconds
         # What a reader pins stays: trying again after each commit would sync the file each time.
-        self._next = self.pages + self._step if self.pages else self._step
+        self._next = self.pages + self._step
 
     def note_failure(self) -> None:
         """Take note that a checkpoint ended in an error; the next one comes a step later."""
