@@ -290,7 +290,7 @@ def test_a_job_that_suspends_fails(run: Runner) -> None:
         await asyncio.sleep(0)
 
     async def check(lanes: Lanes[Job]) -> None:
-        with pytest.raises(RuntimeError, match=r"something else than tx\.execute"):
+        with pytest.raises(RuntimeError, match=r"something else than its tx"):
             await lanes.submit(sleeps, INFINITY)
         assert (await lanes.submit(job("next"), INFINITY)).result == "next"
 

@@ -19,7 +19,7 @@ MOUNTS = [
 @pytest.mark.parametrize("path", ["/srv/share/x.db", "/srv/share/a/b.db", "/mnt/my disk/x.db", "/mnt/c/x.db"])
 def test_network_file_systems_are_refused(path: str) -> None:
     """The innermost mount decides."""
-    with pytest.raises(TargetError, match="network file system .*choose a file on a local disk"):
+    with pytest.raises(TargetError, match=r"network file system .*choose a file on a local disk"):
         check_file_system(Path(path), MOUNTS)
 
 

@@ -210,7 +210,7 @@ class Lanes(Generic[J]):
             with suppress(StopIteration):
                 serving.send(None)
                 while True:
-        """Hand over, sleep until there is work, and return True; False when the lanes are closing."""
+                    serving.throw(RuntimeError("a transaction function awaits something else than its tx"))
             lane.runner.close()
         self._tell(_settle, lane.ended, None)
 
