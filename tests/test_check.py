@@ -72,7 +72,7 @@ def test_a_file_that_is_not_there_yet_stays_so(tmp_path: Path) -> None:
     """All is well, and the folder is as empty as before."""
     found = lite(tmp_path / "new.db")
     assert set(states(found).values()) == {"ok"}
-    assert list(found) == ["file", "version", "wal", "disk", "durability"]
+    assert list(found) == ["file", "version", "disk", "wal", "durability"]
     assert list(tmp_path.iterdir()) == []
 
 
@@ -277,7 +277,7 @@ def test_the_command_prints_a_table_and_ends_well(
     assert main(["check"]) == 0
     shown = capsys.readouterr()
     assert [line.split()[:2] for line in shown.out.splitlines()][1:] == [
-        [name, "ok"] for name in ("configuration", "file", "version", "wal", "disk", "durability")
+        [name, "ok"] for name in ("configuration", "file", "version", "disk", "wal", "durability")
     ]
     assert shown.err == ""
 

@@ -39,15 +39,24 @@ def check_sqlite(path: Path, *, durability: str) -> Iterator[Finding]:
         yield Finding("version", "ok", f"SQLite {apsw.sqlite_lib_version()} (apsw {apsw.apsw_version()})")
         if path.exists() and path.stat().st_size:
             yield Finding("content", "ok", _look_inside(path))
+        disk = _disk(path.parent)
+        yield disk
+        if disk.state == "fail":
+            return
         check_file_system(path.resolve(), read_mounts())
         _try_wal(path.parent)
         yield Finding("wal", "ok", "write-ahead logging works in this folder")
-        space = os.statvfs(path.parent)
-        yield bytes_free(space.f_bavail * space.f_frsize, str(path.parent.resolve()))
     except TargetError as error:
         yield Finding("usable", "fail", str(error))
         return
     yield Finding("durability", "ok", durability)
+
+
+def _disk(folder: Path) -> Finding:
+    space = os.statvfs(folder)
+    if not space.f_blocks:
+        return Finding("disk", "ok", f"{folder} is on a file system that does not count its space")
+    return bytes_free(space.f_bavail * space.f_frsize, str(folder.resolve()))
 
 
 def _check_writable(path: Path) -> None:
