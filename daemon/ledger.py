@@ -91,7 +91,7 @@ async def prepare(backend: Backend, workload: Workload, *, clean: bool) -> None:
     try:
         await _do(backend, _prepare, backend.dialect, workload, clean)
     except OpError as error:
-        raise TargetError(f"cannot set the target up: {error}") from error
+        raise TargetError(f"cannot set the target up: {error}; `soakd check` says what it lacks") from error
 
 
 async def versions(backend: Backend) -> dict[str, str]:
