@@ -100,6 +100,20 @@ def test_a_file_in_use_is_looked_at_through_its_wal(tmp_path: Path) -> None:
     writer.close()
 
 
+def test_a_transaction_that_was_cut_off_is_left_for_the_run(tmp_path: Path) -> None:
+    """Looking must not roll it back: the journal stays where it is."""
+    path, journal = tmp_path / "x.db", tmp_path / "x.db-journal"
+    connection = apsw.Connection(str(path))
+    connection.execute("CREATE TABLE t (x); INSERT INTO t VALUES (zeroblob(100000)); PRAGMA cache_size = 1")
+    connection.execute("BEGIN; UPDATE t SET x = zeroblob(200000)")
+    cut = {path: path.read_bytes(), journal: journal.read_bytes()}
+    connection.close()
+    for file, content in cut.items():
+        file.write_bytes(content)
+    assert "rolled back" in lite(path)["content"].detail
+    assert folder_of(tmp_path) == {file.name: content for file, content in cut.items()}
+
+
 def test_somebody_elses_database_is_told_from_soakds(tmp_path: Path) -> None:
     """It may be used; its tables are counted."""
     path = tmp_path / "other.db"

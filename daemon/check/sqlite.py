@@ -77,10 +77,7 @@ def _look_inside(path: Path) -> str:
     Raises:
         TargetError: it is not a database, it is locked, or its tables are of a newer soakd.
     """
-    wal = path.with_name(f"{path.name}-wal")
-    # Without a WAL nothing is missed by not looking for one, and looking would create it.
-    parameters = "mode=ro" if wal.exists() and wal.stat().st_size else "mode=ro&immutable=1"
-    address = f"file:{quote(str(path.resolve()))}?{parameters}"
+    address = f"file:{quote(str(path.resolve()))}?mode=ro{'&immutable=1' if _at_rest(path) else ''}"
     connection: apsw.Connection | None = None
     try:
         connection = apsw.Connection(address, flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
@@ -92,6 +89,8 @@ def _look_inside(path: Path) -> str:
         if objects not in names:
             return f"{len(names)} tables, none of them made by soakd"
         newest = connection.execute(f"SELECT max(version) FROM {objects}").get or 0
+    except apsw.ReadOnlyError:
+        return "a transaction that was cut off, and will be rolled back"
     except apsw.Error as error:
         raise target_error(error, path, connection.system_errno if connection is not None else 0) from None
     finally:
@@ -99,6 +98,18 @@ def _look_inside(path: Path) -> str:
             connection.close()
     check_version(newest)
     return f"tables of soakd (version {newest}) from earlier runs"
+
+
+def _at_rest(path: Path) -> bool:
+    """Tell whether a database is in WAL mode without a WAL, as the last to close it leaves it.
+
+    Then nothing is missed by looking at the file alone, while reading it in the ordinary way
+    would create a WAL. In the other journal mode reading creates nothing and respects locks.
+    """
+    wal = path.with_name(f"{path.name}-wal")
+    with path.open("rb") as file:
+        header = file.read(20)
+    return header[18:20] == b"\x02\x02" and not (wal.exists() and wal.stat().st_size)
 
 
 def check_version(newest: int) -> None:
