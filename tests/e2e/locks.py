@@ -1,0 +1,43 @@
+"""Somebody else's locks: a table in PostgreSQL, a whole file in SQLite."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+
+# In a process of its own: two SQLite libraries in one process would undo each other's file locks.
+_HOLD = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=20)
+connection.execute("BEGIN IMMEDIATE")
+print("locked", flush=True)
+sys.stdin.read()
+connection.execute("ROLLBACK")
+"""
+
+
+@contextmanager
+def writes_blocked(target: str) -> Iterator[None]:
+    """Keep everybody else from writing rows for as long as the context lasts."""
+    if target.startswith("sqlite"):
+        with _file_locked(target.removeprefix("sqlite:///")):
+            yield
+    else:
+        with psycopg.connect(target) as connection:
+            connection.execute("LOCK TABLE soakd.events IN EXCLUSIVE MODE")
+            yield
+            connection.rollback()
+
+
+@contextmanager
+def _file_locked(file: str) -> Iterator[None]:
+    holder = subprocess.Popen(
+        [sys.executable, "-c", _HOLD, file], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    with holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "locked\n"
+        yield
+        holder.communicate("")

@@ -1,0 +1,243 @@
+"""A soakd process under test: started, listened to, signalled, and cleared away."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import psutil
+from prometheus_client.parser import text_string_to_metric_families
+
+T = TypeVar("T")
+Samples = dict[tuple[str, ...], float]  # (name, label=value, …) → value
+
+SOAKD = Path(sys.executable).with_name("soakd")
+START_WITHIN = 20.0  # s; a busy machine is slow to load libraries
+STEP = 0.01  # s between two looks
+
+
+def eventually(look: Callable[[], T | None], within: float, what: str) -> T:
+    """Return the first thing but None that `look` sees; fail when there is none in time."""
+    give_up = time.monotonic() + within
+    while (seen := look()) is None:
+        assert time.monotonic() < give_up, f"not within {within} s: {what}"
+        time.sleep(STEP)
+    return seen
+
+
+class Answer(NamedTuple):
+    """What the endpoint said."""
+
+    status: int
+    text: str
+
+
+def get(url: str) -> Answer | None:
+    """Ask the endpoint; None when there is no answer."""
+    try:
+        with urllib.request.urlopen(url, timeout=5) as response:
+            return Answer(response.status, response.read().decode())
+    except urllib.error.HTTPError as error:
+        with error:
+            return Answer(error.code, error.read().decode())
+    except (urllib.error.URLError, OSError):
+        return None
+
+
+def samples(text: str) -> Samples:
+    """Return the samples of a /metrics page."""
+    return {
+        (sample.name, *(f"{name}={value}" for name, value in sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def total(found: Samples, name: str, *labels: str) -> float:
+    """Return the sum of a metric's samples that have these labels."""
+    return sum(value for key, value in found.items() if key[0] == name and set(labels) <= set(key))
+
+
+class Soakd:
+    """One `soakd run` in a folder of its own, its log as JSON; give `--log-interval` for more of it."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *arguments: str,
+        environ: Mapping[str, str] | None = None,
+    ) -> None:
+        """Start it.
+
+        Args:
+            folder: its working directory; its output goes there.
+            arguments: after `soakd run`.
+            environ: variables beside the present ones.
+        """
+        folder.mkdir(exist_ok=True)
+        self.folder = folder
+        number = len(list(folder.glob("stdout*")))
+        self._stdout, self._stderr = folder / f"stdout{number}", folder / f"stderr{number}"
+        self.summary_file = folder / f"summary{number}.json"
+        given = list(arguments)
+        for name, value in (
+            ("--listen", "127.0.0.1:0"),
+            ("--summary", self.summary_file.name),
+            ("--log-interval", "1h"),
+        ):
+            if name not in given:
+                given += [name, value]
+        with self._stdout.open("wb") as out, self._stderr.open("wb") as err:
+            self.process = subprocess.Popen(
+                [SOAKD, "run", "--json", *given],
+                cwd=folder,
+                env={**os.environ, **(environ or {})},
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+            )
+
+    @property
+    def stdout(self) -> str:
+        """What it has said."""
+        return self._stdout.read_text()
+
+    @property
+    def stderr(self) -> str:
+        """What it has complained about."""
+        return self._stderr.read_text()
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """The summary that it has written."""
+        found: dict[str, Any] = json.loads(self.summary_file.read_text())
+        return found
+
+    def events(self, name: str | None = None) -> list[dict[str, Any]]:
+        """Return the events that it has logged."""
+        lines = [json.loads(line) for line in self.stdout.splitlines(keepends=True) if line.endswith("\n")]
+        return [line for line in lines if name in (None, line["event"])]
+
+    def event(self, name: str, within: float = START_WITHIN) -> dict[str, Any]:
+        """Wait for an event."""
+
+        def look() -> dict[str, Any] | None:
+            if found := self.events(name):
+                return found[0]
+            assert self.process.poll() is None, f"ended before {name}: {self.stderr}{self.stdout[-2000:]}"
+            return None
+
+        return eventually(look, within, f"event {name}")
+
+    def started(self) -> "Soakd":
+        """Wait until the load runs; return itself."""
+        self.event("run.started")
+        return self
+
+    @property
+    def url(self) -> str:
+        """Where it serves its figures, without a path."""
+        found: str = self.event("run.started")["metrics"]
+        return found.removesuffix("/metrics")
+
+    def answers(self, url: str) -> Answer:
+        """Wait until something listens there and return what it says."""
+
+        def look() -> Answer | None:
+            assert self.process.poll() is None, f"ended before it listened: {self.stderr}"
+            return get(url)
+
+        return eventually(look, START_WITHIN, f"an answer from {url}")
+
+    def scrape(self) -> Samples:
+        """Return what /metrics shows; fail when it shows nothing."""
+        answer = get(f"{self.url}/metrics")
+        assert answer is not None
+        assert answer.status == 200
+        return samples(answer.text)
+
+    def reaches(self, condition: Callable[[Samples], bool], what: str, within: float = START_WITHIN) -> Samples:
+        """Wait until the figures meet a condition and return them."""
+
+        def look() -> Samples | None:
+            found = self.scrape()
+            return found if condition(found) else None
+
+        return eventually(look, within, what)
+
+    def committed(self, rows: int) -> Samples:
+        """Wait until so many rows are committed."""
+        return self.reaches(
+            lambda found: total(found, "soakd_rows_total", "outcome=committed") >= rows, f"{rows} rows committed"
+        )
+
+    @property
+    def engines(self) -> list[psutil.Process]:
+        """Its engine processes that live."""
+        with suppress(psutil.NoSuchProcess):
+            children = psutil.Process(self.process.pid).children()
+            return [child for child in children if child.status() != psutil.STATUS_ZOMBIE]
+        return []
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send the supervisor a signal."""
+        self.process.send_signal(number)
+
+    def wait(self, within: float = 30.0) -> int:
+        """Wait for its end and return the exit code."""
+        try:
+            return self.process.wait(within)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"still there after {within} s: {self.stdout[-2000:]}") from None
+
+    def stop(self) -> None:
+        """Kill it and its engines, if they are still there."""
+        engines = self.engines
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        for engine in engines:
+            with suppress(psutil.NoSuchProcess):
+                engine.kill()
+
+
+def command(folder: Path, *arguments: str, environ: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """Run another command of soakd to its end."""
+    return subprocess.run(
+        [SOAKD, *arguments],
+        cwd=folder,
+        env={**os.environ, **(environ or {})},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+
+def verified(folder: Path, target: str) -> list[dict[str, Any]]:
+    """Let `soakd verify` confirm the newest run; return its checks."""
+    done = command(folder, "verify", "--target", target, "--json")
+    assert done.returncode == 0, done.stderr
+    found: list[dict[str, Any]] = json.loads(done.stdout)["checks"]
+    return found
+
+
+def balanced(rows: Mapping[str, int]) -> bool:
+    """Return whether every accepted row has found its end."""
+    return rows["accepted"] == rows["committed"] + rows["failed"] + rows["abandoned"] and min(rows.values()) >= 0
+
+
+def settings(**values: object) -> Sequence[str]:
+    """Return `--set` arguments; a double underscore stands for the dot."""
+    return [
+        part for name, value in values.items() for part in ("--set", f"{re.sub('__', '.', name)}={value}")
+    ]

@@ -1,0 +1,77 @@
+"""Processes that are killed: an engine is replaced and its books kept, without a supervisor engines end by themselves."""
+
+import signal
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.e2e.conftest import Start
+from tests.e2e.process import Samples, balanced, command, eventually, settings, total, verified
+
+LOAD = ("--duration", "0", "--writers", "10", "--readers", "4", "--batch-timeout", "2ms")
+
+
+def counters(found: Samples) -> Samples:
+    """Return what may never decrease."""
+    endings = ("_total", "_count", "_sum", "_bucket")
+    return {key: value for key, value in found.items() if key[0].endswith(endings)}
+
+
+@pytest.mark.parametrize("shards", [1, 2])
+def test_a_killed_engine_is_replaced_and_no_row_is_lost_or_counted_twice(
+    soakd: Start, target: str, tmp_path: Path, shards: int
+) -> None:
+    run = soakd("--target", target, *LOAD, "--shards", str(shards)).started()
+    before = run.committed(300)
+    run.engines[0].kill()
+    seen = [before]
+
+    def look() -> bool | None:
+        seen.append(run.scrape())
+        return True if total(seen[-1], "soakd_engine_restarts_total") else None
+
+    eventually(look, 20, "a restart")
+    run.event("engine.restarted")
+    goal = total(seen[-1], "soakd_rows_total", "outcome=committed") + 300
+    seen.append(run.committed(int(goal)))
+    for earlier, later in zip(seen, seen[1:], strict=False):
+        smaller = {key for key, value in counters(earlier).items() if later[key] < value}
+        assert not smaller
+    run.signal(signal.SIGTERM)
+    assert run.wait() == 0, run.stderr
+
+    last = seen[-1]
+    assert total(last, "soakd_engine_restarts_total") == 1
+    assert 0 < total(last, "soakd_engine_gap_seconds_total") < 10
+    died, restarted = run.event("engine.died"), run.event("engine.restarted")
+    assert died["exit_code"] == -signal.SIGKILL
+    assert (died["epoch"], restarted["epoch"], died["shard"]) == (0, 1, restarted["shard"])
+    summary = run.summary
+    assert balanced(summary["rows"])
+    assert sum(engine["restarts"] for engine in summary["engines"]) == 1
+    lives = {(account["shard"], account["epoch"]): account for account in summary["accounts"]}
+    assert lives.keys() == {(shard, 0) for shard in range(shards)} | {(died["shard"], 1)}
+    for account in lives.values():
+        assert balanced({key: account[key] for key in ("accepted", "committed", "failed", "abandoned")})
+        assert account["committed"] > 0
+    checks = verified(tmp_path, target)
+    assert sum(check["stored"] for check in checks) == summary["rows"]["committed"]
+    assert [check["duplicates"] for check in checks] == [0] * len(lives)
+
+
+def test_engines_end_by_themselves_and_leave_their_books_when_the_supervisor_is_killed(
+    soakd: Start, target: str, tmp_path: Path
+) -> None:
+    run = soakd("--target", target, *LOAD, "--shards", "2", *settings(batch__drain_timeout="3s")).started()
+    run.committed(300)
+    engines = run.engines
+    assert len(engines) == 2
+    run.signal(signal.SIGKILL)
+    run.process.wait()
+    gone, left = psutil.wait_procs(engines, timeout=8)
+    assert not left
+    checks = verified(tmp_path, target)
+    assert {(check["shard"], check["epoch"]) for check in checks} == {(0, 0), (1, 0)}
+    assert all(check["account"]["committed"] == check["stored"] > 0 for check in checks)
