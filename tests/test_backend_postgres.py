@@ -191,6 +191,42 @@ def test_integers_of_any_size_share_one_prepared_statement(items: str) -> None:
     use(make(items, reader_connections=1), check)
 
 
+def test_a_statement_may_be_run_with_values_of_other_types(database: str) -> None:
+    """What it was prepared for is not forced upon later values."""
+
+    async def check(backend: PostgresBackend) -> None:
+        for value, expected in ((1, "1"), ("x", "x"), (None, None), (2.5, "2.5"), (2, "2")):
+            assert (await backend.transact(read("SELECT %s::text", value))).result == [(expected,)]
+
+    use(make(database, reader_connections=1), check)
+
+
+def test_a_prepared_statement_survives_a_change_of_its_table(items: str) -> None:
+    """The one execution that meets the change fails, the next one prepares anew."""
+
+    async def check(backend: PostgresBackend) -> None:
+        assert (await backend.transact(read("SELECT * FROM soakd.items"))).result == []
+        await backend.transact(write("ALTER TABLE soakd.items ADD more int DEFAULT 5"))
+        await failure(backend.transact(read("SELECT * FROM soakd.items")))
+        await backend.write_rows(ITEMS, [(1, "x")], again=False)
+        assert (await backend.transact(read("SELECT * FROM soakd.items"))).result == [(1, "x", 5)]
+
+    use(make(items, reader_connections=1), check)
+
+
+@pytest.mark.parametrize("prepare", [True, False])
+def test_parameters_must_be_as_many_as_their_marks(database: str, prepare: bool) -> None:  # noqa: FBT001
+    """A mistake of the workload is an error of its own, not one of the connection; `%%` is a percent sign."""
+
+    async def check(backend: PostgresBackend) -> None:
+        error = await failure(backend.transact(read("SELECT %s::int, %s::int", 1)))
+        assert (error.error_class, error.in_doubt) == ("other", False)
+        assert (await backend.transact(read("SELECT %s::int %% 4", 7))).result == [(3,)]
+        assert (await backend.transact(read("SELECT 7 % 4"))).result == [(3,)]
+
+    use(make(database, prepare=prepare, reader_connections=1), check)
+
+
 # Limits and errors
 
 

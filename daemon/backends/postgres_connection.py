@@ -8,8 +8,7 @@ connection is closed by the server.
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import psycopg
 from psycopg import pq
@@ -19,34 +18,14 @@ from psycopg.rows import AsyncRowFactory, tuple_row
 from daemon.backends.base import INFINITY
 from daemon.backends.postgres_errors import op_error
 from daemon.backends.postgres_protocol import READ, WRITE, copy, resume, run
+from daemon.backends.postgres_statements import PostgresTx
 from daemon.errors import OpError
 from daemon.ops import Values
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 T = TypeVar("T")
-
-
-class PostgresTx:
-    """The open transaction of one connection, as transaction functions see it."""
-
-    def __init__(self, connection: "Connection") -> None:
-        # One cursor for good: a new one per statement costs 5 µs.
-        self._cursor = connection.cursor()
-
-    async def execute(self, sql: str, params: Sequence[Any] = ()) -> list[Values]:
-        """Run one statement: see `daemon.ops.Tx`."""
-        cursor = self._cursor
-        try:
-            await cursor.execute(sql, params or None)
-            return [] if cursor.rownumber is None else await cursor.fetchall()
-        except (psycopg.Error, UnicodeError) as error:
-            raise op_error(error) from None
-
-    async def execute_many(self, sql: str, rows: Sequence[Values]) -> None:
-        """Run one statement for each row, pipelined."""
-        try:
-            await self._cursor.executemany(sql, rows)
-        except (psycopg.Error, UnicodeError) as error:
-            raise op_error(error) from None
 
 
 class Connection(psycopg.AsyncConnection[Values]):
@@ -74,9 +53,13 @@ class Connection(psycopg.AsyncConnection[Values]):
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_at = INFINITY
 
-    def opened(self) -> None:
-        """Take up what must wait until psycopg has set the connection up; to be called once."""
-        self.tx = PostgresTx(self)
+    def opened(self, *, prepare: bool) -> None:
+        """Take up what must wait until psycopg has set the connection up; to be called once.
+
+        Args:
+            prepare: whether to use prepared statements.
+        """
+        self.tx = PostgresTx(self, prepare=prepare)
         self._watch()
 
     @property

@@ -4,10 +4,11 @@
 round trip, in that BEGIN travels with the COPY, and psycopg's bookkeeping for each row of a COPY.
 """
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from typing import Any, TypeVar
 
 from psycopg import errors, pq
+from psycopg.abc import Buffer
 
 # `psycopg.waiting.Wait` and `Ready` as plain numbers: arithmetic with the enumerations is slow.
 READ, WRITE = 1, 2
@@ -24,8 +25,27 @@ def run(pgconn: pq.abc.PGconn, statements: bytes) -> Results:
         psycopg.Error: one of them failed.
     """
     pgconn.send_query(statements)
-    yield from _flush(pgconn)
-    return (yield from _results(pgconn))
+    return (yield from _answer(pgconn))
+
+
+def prepare(pgconn: pq.abc.PGconn, name: bytes, statement: bytes, types: Sequence[int] | None) -> Results:
+    """Prepare a statement whose parameters have these types.
+
+    Raises:
+        psycopg.Error: the server refused it.
+    """
+    pgconn.send_prepare(name, statement, types)
+    return (yield from _answer(pgconn))
+
+
+def execute_prepared(pgconn: pq.abc.PGconn, name: bytes, values: Sequence[Buffer | None]) -> Results:
+    """Run a prepared statement with these values.
+
+    Raises:
+        psycopg.Error: it failed.
+    """
+    pgconn.send_query_prepared(name, values)
+    return (yield from _answer(pgconn))
 
 
 def copy(pgconn: pq.abc.PGconn, statements: bytes, stream: bytes) -> Results:
@@ -42,8 +62,7 @@ def copy(pgconn: pq.abc.PGconn, statements: bytes, stream: bytes) -> Results:
         if len(stream) > COPY_CHUNK:
             yield from _flush(pgconn)
     pgconn.put_copy_end()
-    yield from _flush(pgconn)
-    return (yield from _results(pgconn))
+    return (yield from _answer(pgconn))
 
 
 def resume(gen: Generator[Any, Any, T]) -> Generator[Any, Any, T]:
@@ -62,6 +81,11 @@ def _flush(pgconn: pq.abc.PGconn) -> Generator[Any, Any, None]:
         ready = yield READ | WRITE
         if ready & READ:  # else the server could wait for us to read, and we for it to read
             pgconn.consume_input()
+
+
+def _answer(pgconn: pq.abc.PGconn) -> Results:
+    yield from _flush(pgconn)
+    return (yield from _results(pgconn))
 
 
 def _results(pgconn: pq.abc.PGconn) -> Results:

@@ -90,7 +90,7 @@ class Sessions:
             "connect_timeout": str(max(2, math.ceil(connect_timeout))),  # libpq's, in whole seconds
         }
         self._timeout = connect_timeout
-        self._prepare_threshold = 0 if prepare else None
+        self._prepare = prepare
         self._adapters = _adapters()
 
     async def connect(self, pool: PoolName) -> Connection:
@@ -106,11 +106,11 @@ class Sessions:
             connection = await Connection.connect(
                 "",
                 autocommit=True,
-                prepare_threshold=self._prepare_threshold,
+                prepare_threshold=0 if self._prepare else None,
                 context=self._adapters,
                 **params,
             )
-        connection.opened()
+        connection.opened(prepare=self._prepare)
         return connection
 
     def failure(self, error: BaseException) -> TargetError:

@@ -1,0 +1,117 @@
+"""Statements as transaction functions run them: prepared once per connection, then only their values travel.
+
+A psycopg cursor does the same, with more bookkeeping: a point read costs 20 µs of CPU time with it
+and 14 µs here. psycopg still does what is intricate, the conversion of values in both directions.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import psycopg
+from psycopg import adapt, pq
+from psycopg.abc import Transformer
+from psycopg.adapt import PyFormat
+
+from daemon.backends.postgres_errors import op_error
+from daemon.backends.postgres_protocol import execute_prepared, prepare
+from daemon.errors import OpError
+from daemon.ops import Values
+
+MOST_PREPARED = 100  # statements per connection; what comes later goes through the cursor
+_RESULT_CHANGED = "0A000"  # a prepared statement whose table got other columns
+_MARK = re.compile(r"%s|%%")
+
+
+class _Prepared:
+    """One prepared statement of one connection, and how its values are converted."""
+
+    __slots__ = ("formats", "name", "shaped", "transformer", "types")
+
+    def __init__(self, name: bytes, transformer: Transformer, marks: int) -> None:
+        self.name = name
+        self.transformer = transformer
+        self.types = transformer.types
+        self.formats = [PyFormat.AUTO] * marks
+        self.shaped = False
+
+
+class PostgresTx:
+    """The open transaction of one connection, as transaction functions see it."""
+
+    def __init__(self, connection: psycopg.AsyncConnection[Values], *, prepare: bool) -> None:
+        self._connection = connection
+        self._pgconn = connection.pgconn
+        # One for good: a new cursor per statement costs 5 µs.
+        self._cursor = connection.cursor()
+        self._limit = MOST_PREPARED if prepare else 0
+        self._prepared: dict[str, _Prepared] = {}
+        self._names = 0
+
+    async def execute(self, sql: str, params: Sequence[Any] = ()) -> list[Values]:
+        """Run one statement: see `daemon.ops.Tx`."""
+        try:
+            prepared = self._prepared.get(sql) or await self._prepare(sql, params)
+            if prepared is None:
+                return await self._execute_by_cursor(sql, params)
+            transformer = prepared.transformer
+            values = transformer.dump_sequence(params, prepared.formats)
+            if transformer.types != prepared.types:  # prepared for other types: a None, or a larger number
+                return await self._execute_by_cursor(sql, params)
+            results = await self._connection.wait(execute_prepared(self._pgconn, prepared.name, values))
+        except (psycopg.Error, UnicodeError) as error:
+            if isinstance(error, psycopg.Error) and error.sqlstate == _RESULT_CHANGED:
+                self._prepared.pop(sql, None)
+            raise op_error(error) from None
+        result = results[-1]
+        if result.status != pq.ExecStatus.TUPLES_OK:
+            return []
+        transformer.set_pgresult(result, set_loaders=not prepared.shaped)
+        prepared.shaped = True
+        return transformer.load_rows(0, result.ntuples, tuple)
+
+    async def execute_many(self, sql: str, rows: Sequence[Values]) -> None:
+        """Run one statement for each row, pipelined."""
+        try:
+            await self._cursor.executemany(sql, rows)
+        except (psycopg.Error, UnicodeError) as error:
+            raise op_error(error) from None
+
+    async def _execute_by_cursor(self, sql: str, params: Sequence[Any]) -> list[Values]:
+        cursor = self._cursor
+        await cursor.execute(sql, params or None)
+        return [] if cursor.rownumber is None else await cursor.fetchall()
+
+    async def _prepare(self, sql: str, params: Sequence[Any]) -> _Prepared | None:
+        """Prepare a statement, or return None where it is not to be.
+
+        Raises:
+            OpError: `other`: the parameters are not as many as the marks.
+            psycopg.Error: the server refused it.
+        """
+        if len(self._prepared) >= self._limit:
+            return None
+        numbered, marks = _numbered(sql) if params else (sql, 0)
+        if marks != len(params):
+            raise OpError("other", f"{marks} placeholders but {len(params)} parameters")
+        transformer: Transformer = adapt.Transformer.from_context(self._connection)
+        transformer.dump_sequence(params, [PyFormat.AUTO] * marks)
+        self._names += 1
+        prepared = _Prepared(b"soakd_%d" % self._names, transformer, marks)
+        await self._connection.wait(prepare(self._pgconn, prepared.name, numbered.encode(), prepared.types))
+        self._prepared[sql] = prepared
+        return prepared
+
+
+def _numbered(sql: str) -> tuple[str, int]:
+    """Return the statement with `$1`, `$2` … in place of `%s`, and how many there are."""
+    marks = 0
+
+    def replacement(match: re.Match[str]) -> str:
+        nonlocal marks
+        if match[0] == "%%":
+            return "%"
+        marks += 1
+        return f"${marks}"
+
+    return _MARK.sub(replacement, sql), marks
