@@ -37,7 +37,9 @@ def parse_duration(text: str | float) -> float:
     if not _DURATION.fullmatch(compact):
         raise ValueError(_duration_help(text))
     parts = _PART.findall(compact)
-    return _bounded(sum(float(n) * _SECONDS.get(unit, 1) / _PER_SECOND.get(unit, 1) for n, unit in parts), text)
+    return _bounded(
+        sum(float(n) * _SECONDS.get(unit, 1) / _PER_SECOND.get(unit, 1) for n, unit in parts), text
+    )
 
 
 def _bounded(seconds: float, text: object) -> float:
