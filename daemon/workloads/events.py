@@ -22,7 +22,9 @@ EVENTS = Table(
         ("message", "text"),
         ("attributes", "json"),
     ),
-    ("run", "shard", "worker", "seq"),
+    # The sequence number comes before the worker: workers advance side by side, so new keys go
+    # to the end of the index instead of to as many places as there are workers.
+    ("run", "seq", "shard", "worker"),
 )
 
 LEVELS = ("debug",) * 32 + ("info",) * 80 + ("warning",) * 12 + ("error",) * 4  # 128: one per 7 random bits
@@ -54,6 +56,7 @@ WORDS = [
     "completed",
     "started",
 ]
+USERS = 100_000
 STATUSES = (200, 200, 200, 201, 404, 500)
 ATTRIBUTES = 4096  # different attribute documents
 TEXT = 1 << 16  # characters that messages are cut from; a power of two
@@ -124,7 +127,7 @@ class Events:
         text = " ".join(rng.choices(WORDS, k=TEXT // 4))
         self._text = (text * (1 + (TEXT + message_size) // len(text)))[: TEXT + message_size]
         self._attributes = [
-            f'{{"user":{rng.randrange(100_000)},"status":{rng.choice(STATUSES)},"bytes":{rng.randrange(1 << 20)}}}'
+            f'{{"user":{rng.randrange(USERS)},"status":{rng.choice(STATUSES)},"bytes":{rng.randrange(1 << 20)}}}'
             for _ in range(ATTRIBUTES)
         ]
         self._sql = _statements(dialect)
