@@ -286,6 +286,35 @@ def test_connections_are_counted_by_state(path: Path) -> None:
     checked(path, check, reader_lanes=3)
 
 
+def test_a_read_sees_what_was_committed_before_it_was_asked(path: Path) -> None:
+    """Reads that follow one another quickly still each have a snapshot of their own."""
+
+    async def check(made: SqliteBackend) -> None:
+        for written in range(1, 60):
+            first = [asyncio.ensure_future(count(made)) for _ in range(30)]
+            await made.write_rows(ITEMS, [(written, "x")], again=False)
+            assert await asyncio.gather(*(count(made) for _ in range(10))) == [written] * 10
+            assert {await task for task in first} <= {written - 1, written}
+
+    checked(path, check, reader_lanes=1)
+
+
+def test_idle_readers_hold_no_lock(path: Path) -> None:
+    """After a group of reads the WAL can be emptied by anybody."""
+
+    async def check(made: SqliteBackend) -> None:
+        await made.write_rows(ITEMS, [(1, "x")], again=False)
+        for _ in range(5):
+            assert await asyncio.gather(*(count(made) for _ in range(50))) == [1] * 50
+        while made.connections()["reader", "busy"]:
+            await asyncio.sleep(0.001)
+        other = apsw.Connection(str(path))
+        assert other.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall() == [(0, 0, 0)]
+        other.close()
+
+    checked(path, check)
+
+
 # Deadlines
 
 

@@ -53,6 +53,9 @@ class Worker:
         self._note("run")
         return Timed(await job(), served, served)
 
+    def group_ended(self) -> None:
+        """Do nothing."""
+
     def upkeep(self) -> None:
         """Wait for the test."""
         self._note("upkeep")

@@ -38,6 +38,10 @@ class Runner(Protocol[J_contra]):
         """Do one job and return its result; it may not suspend."""
         ...
 
+    def group_ended(self) -> None:
+        """Give back what was kept while jobs followed one another without a pause; never raises."""
+        ...
+
     def upkeep(self) -> None:
         """Do what is due beside the jobs (`upkeep_due` was set); never raises."""
         ...
@@ -54,7 +58,7 @@ class _Lane(Generic[J]):
 
     def __init__(self, runner: Runner[J], loop: asyncio.AbstractEventLoop) -> None:
         self.runner = runner
-        self.began = INFINITY  # when the job under way began; inf when there is none
+        self.began = INFINITY  # when its latest job began; inf while it sleeps
         self.wake = threading.Lock()
         self.wake.acquire()
         self.opened: asyncio.Future[None] = loop.create_future()
@@ -222,10 +226,12 @@ class Lanes(Generic[J]):
             try:
                 future, job, deadline = waiting.popleft()
             except IndexError:
-                if not self._rest(lane, tell=tell_by != INFINITY):
-                    return
-                tell_by = INFINITY
-                continue
+                if tell_by != INFINITY:
+                    self._hand_over(runner)
+                    tell_by = INFINITY
+                if self._rest(lane):
+                    continue
+                return
             lane.began = served = now()
             if deadline < served or future.cancelled():
                 done = served
@@ -238,18 +244,15 @@ class Lanes(Generic[J]):
                 except BaseException as error:  # noqa: BLE001 - its awaiter gets it; the lane lives on
                     done = now()
                     finished.append((future, _stamped(error, served)))
-            lane.began = INFINITY
-            tell_by = min(tell_by, done + HOLD)
+            if tell_by == INFINITY:
+                tell_by = done + HOLD
             if done >= tell_by or runner.upkeep_due:
-                self._notify()
+                self._hand_over(runner)
                 tell_by = INFINITY
-            if runner.upkeep_due:
-                runner.upkeep()
 
-    def _rest(self, lane: _Lane[J], *, tell: bool) -> bool:
-        """Hand over, sleep until there is work, and return True; False when the lanes are being closed."""
-        if tell:
-            self._notify()
+    def _rest(self, lane: _Lane[J]) -> bool:
+        """Sleep until there is work, and return True; False when the lanes are being closed."""
+        lane.began = INFINITY
         self._idle.append(lane)
         if self._waiting or self._closing:
             try:
@@ -260,10 +263,14 @@ class Lanes(Generic[J]):
             lane.wake.acquire()
         return bool(self._waiting) or not self._closing
 
-    def _notify(self) -> None:
+    def _hand_over(self, runner: Runner[J]) -> None:
+        """Tell the loop of what is finished, and then do what need not be waited for."""
         if not self._notified:
             self._notified = True
             self._tell(self._drain)
+        runner.group_ended()
+        if runner.upkeep_due:
+            runner.upkeep()
 
     def _tell(self, callback: Callable[..., object], *args: object) -> None:
         try:

@@ -67,8 +67,11 @@ class SqliteBackend:
         path = self._path.resolve()
         check_path(path)
         check_file_system(path, read_mounts())
-        writer = Session(path, self._pragmas, self.wal, self._clock)
-        readers = [Session(path, self._pragmas, None, self._clock) for _ in range(self._reader_lanes)]
+        writer = Session(path, self._pragmas, self.wal, self._clock, read_only=False)
+        readers = [
+            Session(path, self._pragmas, self.wal, self._clock, read_only=True)
+            for _ in range(self._reader_lanes)
+        ]
         self._writer = Lanes("sqlite-writer", [writer], self._clock)
         self._readers = Lanes("sqlite-reader", readers, self._clock)
         new = not path.exists()

@@ -39,6 +39,7 @@ class WalPolicy:
 
     Attributes:
         page_size: bytes of a page of the file; known once it is open.
+        commits: transactions committed by this process.
         pages: pages in the WAL after the last commit.
         last: the latest checkpoint, None before the first.
         complete: checkpoints by mode that moved everything.
@@ -52,6 +53,7 @@ class WalPolicy:
         self._next = checkpoint_pages
         self._rest_until = float("-inf")
         self.page_size = 4096
+        self.commits = 0
         self.pages = 0
         self.last: Checkpoint | None = None
         self.complete = {"PASSIVE": 0, "RESTART": 0}
@@ -60,6 +62,7 @@ class WalPolicy:
 
     def committed(self, pages: int) -> bool:
         """Note the pages in the WAL after a commit; True when a checkpoint is due."""
+        self.commits += 1
         if pages < self.pages:  # it began from the start again
             self._next = self._step
         self.pages = pages
