@@ -126,10 +126,7 @@ class Events:
         self._services = [f"service-{n:04d}" for n in range(services)]
         text = " ".join(rng.choices(WORDS, k=TEXT // 4))
         self._text = (text * (1 + (TEXT + message_size) // len(text)))[: TEXT + message_size]
-        self._attributes = [
-            f'{{"user":{rng.randrange(USERS)},"status":{rng.choice(STATUSES)},"bytes":{rng.randrange(1 << 20)}}}'
-            for _ in range(ATTRIBUTES)
-        ]
+        self._attributes = [_attributes(rng) for _ in range(ATTRIBUTES)]
         self._sql = _statements(dialect)
 
     def schema(self, dialect: Dialect) -> Sequence[str]:
@@ -196,6 +193,11 @@ class Events:
             first = self._first
             count = self._seqs[worker] - first - 1 if self._seqs else 0
         return (run, shard, worker, first + (self._draw(count, rng) if count > 0 else 0))
+
+
+def _attributes(rng: Random) -> str:
+    user, status, size = rng.randrange(USERS), rng.choice(STATUSES), rng.randrange(1 << 20)
+    return f'{{"user":{user},"status":{status},"bytes":{size}}}'
 
 
 def uniform_span(span: int, rng: Random) -> int:
