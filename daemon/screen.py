@@ -46,9 +46,7 @@ class Screen:
         if self._panel:
             self._view = self._shown.enter_context(LiveView(self._console))
             stream = self._view.stream
-        log.configure(
-            level=self._settings.log.level, fmt="json" if self._json else "console", stream=stream
-        )
+        log.configure(level=self._settings.log.level, fmt="json" if self._json else "console", stream=stream)
 
     async def close(self) -> None:
         """Give the terminal back; a second call does nothing."""
