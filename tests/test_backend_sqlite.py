@@ -306,9 +306,8 @@ def test_idle_readers_hold_no_lock(path: Path) -> None:
         await made.write_rows(ITEMS, [(1, "x")], again=False)
         for _ in range(5):
             assert await asyncio.gather(*(count(made) for _ in range(50))) == [1] * 50
-        while made.connections()["reader", "busy"]:
-            await asyncio.sleep(0.001)
         other = apsw.Connection(str(path))
+        other.set_busy_timeout(5000)
         assert other.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall() == [(0, 0, 0)]
         other.close()
 
@@ -608,6 +607,21 @@ def test_a_read_only_file_is_refused(public_folder: Path) -> None:
     path.chmod(0o444)
     with unprivileged(public_folder):
         refused(path, "cannot be written; give read and write permission")
+
+
+def test_a_folder_that_cannot_be_looked_into_is_refused(public_folder: Path) -> None:
+    """Permissions further up count too."""
+    closed = public_folder / "closed"
+    closed.mkdir(mode=0)
+    with unprivileged(public_folder), pytest.raises(TargetError, match="permission") as caught:
+        asyncio.run(backend(closed / "deep" / "load.db").open())
+    assert str(closed) in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "nul\0byte"])
+def test_an_impossible_name_is_refused(tmp_path: Path, name: str) -> None:
+    """What the operating system cannot even look up is told like everything else."""
+    refused(tmp_path / name, "check its name and the permissions")
 
 
 def test_a_read_only_folder_is_refused(public_folder: Path) -> None:

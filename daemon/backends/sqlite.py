@@ -64,8 +64,7 @@ class SqliteBackend:
     async def open(self) -> None:
         """Open the file, or make it, and start the lanes; see `base.Backend.open`."""
         check_library(apsw.sqlite_lib_version())
-        path = self._path.resolve()
-        check_path(path)
+        path = check_path(self._path)
         check_file_system(path, read_mounts())
         writer = Session(path, self._pragmas, self.wal, self._clock, read_only=False)
         readers = [

@@ -36,12 +36,24 @@ def check_library(version: str) -> None:
         )
 
 
-def check_path(path: Path) -> None:
-    """Refuse what cannot become a database file.
+def check_path(path: Path) -> Path:
+    """Check that a file is, or can become, a database, and return its absolute path.
 
     Raises:
         TargetError: it is a folder, or a device, or its folder is missing, or one of them cannot be written.
     """
+    try:
+        absolute = path.resolve()
+        _check(absolute)
+    except (OSError, ValueError, RuntimeError) as error:  # no permission, too long, NUL, a loop of links
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise TargetError(
+            f"SQLite file {path} cannot be looked at ({reason}); check its name and the permissions"
+        ) from None
+    return absolute
+
+
+def _check(path: Path) -> None:
     folder = path.parent
     if path.is_dir():
         raise TargetError(f"SQLite file {path} is a folder; name a file in it: {path / 'soakd.db'}")
