@@ -3,6 +3,7 @@
 import asyncio
 import mmap
 import os
+import signal
 import socket
 import sys
 import tempfile
@@ -14,6 +15,9 @@ ROOT = Path(__file__).parent.parent
 # called random.py is not to be imported by a load generator that was started beside it.
 BOOT = "import sys; sys.path.append(sys.argv[1]); from daemon.load.engine import main; main()"
 COUNTERS_SIZE = mmap.PAGESIZE
+# What a terminal or a service manager sends to every process of a group: the supervisor answers
+# it for all. A new process inherits the mask, so it is deaf to them from its first instruction on.
+NOT_FOR_ENGINES = (signal.SIGINT, signal.SIGTERM)
 
 
 class EngineProcess(NamedTuple):
@@ -39,18 +43,23 @@ async def start_engine() -> EngineProcess:
     with tempfile.TemporaryFile() as file, theirs:
         file.truncate(COUNTERS_SIZE)
         counters = mmap.mmap(file.fileno(), COUNTERS_SIZE)
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-P",
-            "-c",
-            BOOT,
-            str(ROOT),
-            str(theirs.fileno()),
-            str(file.fileno()),
-            stdin=asyncio.subprocess.DEVNULL,
-            stderr=stderr,
-            pass_fds=(theirs.fileno(), file.fileno()),
-            # Each thread of a BLAS pool costs memory, and nothing here multiplies matrices.
-            env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
-        )
+        # Blocking and unblocking, not restoring an older mask: several may be started at once.
+        signal.pthread_sigmask(signal.SIG_BLOCK, NOT_FOR_ENGINES)
+        try:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-P",
+                "-c",
+                BOOT,
+                str(ROOT),
+                str(theirs.fileno()),
+                str(file.fileno()),
+                stdin=asyncio.subprocess.DEVNULL,
+                stderr=stderr,
+                pass_fds=(theirs.fileno(), file.fileno()),
+                # Each thread of a BLAS pool costs memory, and nothing here multiplies matrices.
+                env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
+            )
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, NOT_FOR_ENGINES)
     return EngineProcess(process, ours, counters, stderr)
