@@ -42,6 +42,7 @@ ACCOUNTS = Table(
 )
 OWN = (OBJECTS, RUNS, ACCOUNTS)
 RUNNING = "running"
+ORPHANED = "supervisor died"
 
 
 class RunRecord(NamedTuple):
@@ -145,17 +146,44 @@ async def finish(backend: Backend, run: int, stop_reason: str) -> None:
     await _do(backend, _insert, sql, ((stop_reason, run),))
 
 
-async def quiet(backend: Backend, run: int) -> bool:
+async def finish_alone(backend: Backend, run: int) -> None:
+    """Note that a run has ended without its supervisor, if every shard has left an account.
+
+    Called after `save_account`, in a transaction of its own: so of two shards that end at once
+    at least the later one sees the other's account.
+
+    Raises:
+        OpError: the target refused.
+    """
+    if backend.dialect.name == "null":
+        return
+    sql = backend.dialect.sql(
+        "UPDATE {runs} SET stop_reason = ? WHERE run = ? AND stop_reason = ? "
+        "AND shards = (SELECT count(DISTINCT shard) FROM {accounts} WHERE run = ?)",
+        runs="runs",
+        accounts="accounts",
+    )
+    await _do(backend, _insert, sql, ((ORPHANED, run, RUNNING, run),))
+
+
+async def quiet(backend: Backend, run: int, *, insist: bool) -> bool:
     """Return True once no session of the run's engines is left in the server.
 
-    A server notices a dead client only when it next talks to it, and may still be committing.
+    A server notices a dead client only when it next talks to it: until then it may be committing,
+    or wait for a lock to do so later.
+
+    Args:
+        backend: the target.
+        run: number of the run.
+        insist: tell the server to end the sessions that there are.
 
     Raises:
         OpError: the target refused.
     """
     if backend.dialect.name != "postgres":
         return True  # the sessions of SQLite die with their process
-    sql = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE %s"
+    what = "count(pg_terminate_backend(pid))" if insist else "count(*)"
+    sql = f"SELECT {what} FROM pg_stat_activity WHERE application_name LIKE %s"
     return not (await _do(backend, _rows, sql, (f"% {run}/%",)))[0][0]
 
 

@@ -63,24 +63,28 @@ async def _settle(
     backend: Backend, tables: Sequence[Table], accounts: dict[Identity, Account], stop_reason: str
 ) -> Books:
     run = next(iter(accounts)).run
-    if any(account.in_doubt for account in accounts.values()):
-        await _quiet(backend, run)
+    doubts = backend.dialect.name != "null" and any(account.in_doubt for account in accounts.values())
+    quiet = not doubts or await _quiet(backend, run)
     settled: dict[Identity, Account] = {}
     lost = 0
     for identity, account in accounts.items():
         settled[identity] = account
-        if account.in_doubt and backend.dialect.name != "null":
+        if account.in_doubt and doubts and quiet:
             rows = sum([await ledger.stored(backend, table, identity) for table in tables])
             lost += max(0, account.committed - rows)
             settled[identity] = account.settled(rows)
         await ledger.save_account(backend, identity, settled[identity])
     await ledger.finish(backend, run, stop_reason)
-    return Books(settled, lost, None)
+    return Books(settled, lost, None if quiet else "sessions of the run's engines do not end")
 
 
-async def _quiet(backend: Backend, run: int) -> None:
-    """Wait for the sessions of killed engines to end: what they commit now is still to be counted."""
-    for _ in range(TRIES):
-        if await ledger.quiet(backend, run):
-            return
+async def _quiet(backend: Backend, run: int) -> bool:
+    """Wait for the sessions of ended engines to end: what they commit now is still to be counted.
+
+    Those that have not ended by themselves are told to; False when that does not help either.
+    """
+    for attempt in range(TRIES):
+        if await ledger.quiet(backend, run, insist=attempt > 0):
+            return True
         await asyncio.sleep(PAUSE)
+    return False
