@@ -11,7 +11,7 @@ from daemon.clock import Clock
 from daemon.config import Settings
 from daemon.endpoint import endpoint
 from daemon.engines import EngineProcess
-from daemon.errors import DataLossError, ExitCode
+from daemon.errors import DataLossError, ExitCode, TargetError
 from daemon.recount import tables_of
 from daemon.run import Run
 from daemon.screen import Screen
@@ -22,6 +22,8 @@ from daemon.summarize import check_writable, summarize, write_summary
 from daemon.workloads.base import Identity, Workload
 
 DRAIN_GRACE = 10.0  # s beyond the drain time-out before an engine is killed
+ABORT_WITHIN = 3.0  # s that engines, and then the books, get after a second signal
+LOOK_WITHIN = 1.0  # s for the engines' figures at the end of the warm-up
 
 
 async def conduct(settings: Settings, clock: Clock, engines: Sequence[EngineProcess]) -> int:
@@ -46,11 +48,16 @@ async def conduct(settings: Settings, clock: Clock, engines: Sequence[EngineProc
         await asyncio.gather(*(shard.adopt(own) for shard, own in zip(run.shards, engines, strict=True)))
         workload = tables_of(settings, clock)
         screen.url = await stack.enter_async_context(endpoint(settings, run, workload.ops))
-        await _prepare(run, workload)
-        await asyncio.gather(*(shard.connect() for shard in run.shards))
+        ready = asyncio.ensure_future(_make_ready(run, workload))
+        await _until(0, signals.abort, ready)
+        if not ready.done():
+            await _cancel(ready)
+            return 128 + signals.second
         screen.begin(run)
         await _load(run, signals, screen)
-        books = await _close_books(run, workload, signals.reason)
+        books = await _close_books(run, workload, signals)
+        if books.problem:
+            screen.note("run.unsettled", reason=books.problem, in_doubt=books.total.in_doubt)
         run.enter("finished")
         summary = summarize(run, books, workload.ops, signals.reason)
         if settings.summary:
@@ -62,6 +69,17 @@ async def conduct(settings: Settings, clock: Clock, engines: Sequence[EngineProc
 def _kill(shards: list[Shard]) -> None:
     for shard in shards:
         shard.kill()
+
+
+async def _cancel(task: asyncio.Future[Any]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+async def _make_ready(run: Run, workload: Workload) -> None:
+    await _prepare(run, workload)
+    await asyncio.gather(*(shard.connect() for shard in run.shards))
 
 
 async def _prepare(run: Run, workload: Workload) -> None:
@@ -91,6 +109,7 @@ async def _load(run: Run, signals: Signals, screen: Screen) -> None:
         if settings.warmup:
             run.enter("warming up")
             await _until(settings.warmup, signals.stop, engines)
+            await asyncio.gather(*(shard.look(LOOK_WITHIN) for shard in run.shards))
         run.measure()
         await _until(settings.duration, signals.stop, engines)
         run.end_measure()
@@ -100,35 +119,37 @@ async def _load(run: Run, signals: Signals, screen: Screen) -> None:
         if not engines.done():
             for shard in run.shards:
                 shard.stop(0)
-            await _until(DRAIN_GRACE, asyncio.Event(), engines)
+            await _until(ABORT_WITHIN, asyncio.Event(), engines)
         _kill(run.shards)
         await engines
     finally:
-        shown.cancel()
-        with suppress(asyncio.CancelledError):
-            await shown
+        await _cancel(shown)
 
 
-async def _until(seconds: float, event: asyncio.Event, engines: asyncio.Future[list[None]]) -> None:
-    """Wait for the time (0: for ever), the event, or the end of all engines."""
+async def _until(seconds: float, event: asyncio.Event, work: asyncio.Future[Any]) -> None:
+    """Wait for the time (0: for ever), the event, or the end of the work; raises what it raised."""
     waiter = asyncio.ensure_future(event.wait())
-    both: set[asyncio.Future[Any]] = {waiter, engines}
+    both: set[asyncio.Future[Any]] = {waiter, work}
     await asyncio.wait(both, timeout=seconds or None, return_when=asyncio.FIRST_COMPLETED)
     waiter.cancel()
-    if engines.done():
-        engines.result()
+    if work.done():
+        work.result()
 
 
-async def _close_books(run: Run, workload: Workload, stop_reason: str) -> Books:
+async def _close_books(run: Run, workload: Workload, signals: Signals) -> Books:
     accounts = {
         Identity(run.number, shard.number, life.epoch): life.account
-        if life.finished
-        else life.account.closed()
         for shard in run.shards
         for life in shard.lives
     }
     backend = plan.make_backend(run.settings, run.clock)
-    return await settle(backend, workload.tables, accounts, stop_reason=stop_reason)
+    closing = asyncio.ensure_future(settle(backend, workload.tables, accounts, stop_reason=signals.reason))
+    await _until(0, signals.abort, closing)
+    await asyncio.wait({closing}, timeout=ABORT_WITHIN)  # it is done, or there was a second signal
+    if closing.done():
+        return closing.result()
+    await _cancel(closing)
+    return Books(accounts, 0, "the second signal came before the target took the accounts")
 
 
 def _verdict(books: Books, signals: Signals) -> int:
@@ -136,4 +157,11 @@ def _verdict(books: Books, signals: Signals) -> int:
         raise DataLossError(
             f"{books.lost} acknowledged rows are not in the target: see `soakd verify` for which workers"
         )
-    return 128 + signals.second if signals.second else ExitCode.OK
+    if signals.second:
+        return 128 + signals.second
+    if books.problem:
+        raise TargetError(
+            f"the accounts of the run could not be written to the target ({books.problem}): "
+            f"`soakd verify` has nothing to compare with; {books.total.in_doubt} rows stay in doubt, see the summary"
+        )
+    return ExitCode.OK

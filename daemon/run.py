@@ -104,7 +104,7 @@ class Run:
             merged.counters["soakd_rows_total", outcome] = getattr(rows, outcome)
         merged.counters["soakd_rows_in_doubt_total",] = rows.in_doubt
         gauges = merged.gauges
-        gauges["soakd_target_up",] = float(gauges.get(("soakd_target_up",), 0) == len(self.shards))
+        gauges["soakd_target_up",] = float(all(shard.target_up for shard in self.shards))
         gauges["soakd_batch_size_limit_rows",] = self.settings.batch.size
         gauges["soakd_batch_timeout_seconds",] = self.settings.batch.timeout
         gauges["soakd_supervisor_rss_bytes",] = rss_bytes()

@@ -4,13 +4,25 @@ import asyncio
 import mmap
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import IO, Protocol
 
 from daemon.clock import Clock
 from daemon.engines import EngineProcess, start_engine
 from daemon.errors import TargetError
-from daemon.load.messages import Channel, EnginePlan, Failed, Finished, Ready, Report, RowFailed, Start, Stop
+from daemon.load.messages import (
+    Channel,
+    EnginePlan,
+    Failed,
+    Finished,
+    Look,
+    Ready,
+    Report,
+    RowFailed,
+    Start,
+    Stop,
+)
 from daemon.record.account import Account, cells_in
 from daemon.record.snapshot import Snapshot
 
@@ -43,8 +55,9 @@ class Life:
 
     @property
     def account(self) -> Account:
-        """What became of its rows, as far as it has said."""
-        return Account.of(cells_in(self.counters))
+        """What became of its rows, as far as it has said; what a dead one left open is abandoned."""
+        account = Account.of(cells_in(self.counters))
+        return account if self.alive or self.finished else account.closed()
 
     @property
     def alive(self) -> bool:
@@ -80,6 +93,8 @@ class Shard:
         self.restarts = 0
         self.gap_seconds = 0.0
         self.lives: list[Life] = []
+        self.target_up = False
+        self._fresh = asyncio.Event()
         self._plan = plan
         self._clock = clock
         self._notify = notify
@@ -103,6 +118,7 @@ class Shard:
             raise TargetError(answer.reason)
         if not isinstance(answer, Ready):
             raise TargetError(f"engine {self.number} died while connecting: {self._last_words(life)}")
+        self.target_up = True
 
     async def run(self) -> None:
         """Load until stopped; returns when the last process has ended."""
@@ -111,12 +127,23 @@ class Shard:
         while True:
             await self._listen(life)
             await self._reap(life)
-            if life.finished or self._stopping:
+            if life.finished:
+                return
+            self._notify_death(life)
+            if self._stopping:
                 return
             heir = await self._succeed(life)
             if heir is None:
                 return
             life = heir
+
+    async def look(self, within: float) -> None:
+        """Have the process report now, so that `snapshot` is of this moment; wait `within` s at most."""
+        self._fresh.clear()
+        if self.lives[-1].alive:
+            self.lives[-1].channel.send(Look())
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._fresh.wait(), within)
 
     def stop(self, within: float) -> None:
         """Tell the process to drain within `within` s; a second call cuts the drain short."""
@@ -140,11 +167,12 @@ class Shard:
 
     async def _listen(self, life: Life) -> None:
         while (message := await life.channel.receive()) is not None:
-            if isinstance(message, Report):
+            if isinstance(message, Report | Finished):
                 life.snapshot = message.snapshot
-            elif isinstance(message, Finished):
-                life.snapshot = message.snapshot
-                life.finished = True
+                life.finished = isinstance(message, Finished)
+                # Kept over a death: that of an engine says nothing about the target.
+                self.target_up = message.snapshot.gauges.get(("soakd_target_up",)) == 1
+                self._fresh.set()
             elif isinstance(message, RowFailed):
                 self._notify(
                     "row.failed", key=message.key, error_class=message.error_class, reason=message.reason
@@ -167,13 +195,6 @@ class Shard:
     async def _succeed(self, life: Life) -> Life | None:
         """Put a new process in the place of one that died; None when told to stop meanwhile."""
         died = self._clock.now()
-        self._notify(
-            "engine.died",
-            shard=self.number,
-            epoch=life.epoch,
-            exit_code=life.process.returncode,
-            last_words=self._last_words(life),
-        )
         self._bury(life)
         heir = await self._replace(life.epoch + 1)
         if heir:
@@ -202,6 +223,15 @@ class Shard:
             await asyncio.sleep(pause)
             pause = min(RESPAWN_CAP, 2 * pause)
         return None
+
+    def _notify_death(self, life: Life) -> None:
+        self._notify(
+            "engine.died",
+            shard=self.number,
+            epoch=life.epoch,
+            exit_code=life.process.returncode,
+            last_words=self._last_words(life),
+        )
 
     def _last_words(self, life: Life) -> str:
         """Return the last line that a dead process wrote to stderr."""

@@ -22,6 +22,8 @@ from daemon.load.messages import (
     EnginePlan,
     Failed,
     Finished,
+    Look,
+    Message,
     Ready,
     Report,
     RowFailed,
@@ -40,6 +42,7 @@ REPORT_EVERY = 0.25  # s
 FAILED_ROWS_NAMED = 20  # rows that are reported one by one; all are counted
 SWITCH_INTERVAL = 0.0005  # s; a lane's thread may not keep the loop waiting for the GIL for 5 ms
 ABORT_GRACE = 2.0  # s for cancelled work to end
+TESTIFY_WITHIN = 10.0  # s for the target to take the account of an engine that is alone
 
 
 class Engine:
@@ -147,7 +150,7 @@ class Engine:
             gauges["soakd_target_ops_per_second", pool.name] = pool.target_rate
         for (name, state), connections in self.backend.connections().items():
             gauges["soakd_pool_connections", name, state] = connections
-        # Summed over shards and compared with their number: up only when none is in an outage.
+        # The supervisor makes one figure of all shards': up only when none is in an outage.
         gauges["soakd_target_up",] = 0.0 if self.backend.outage_end == float("inf") else 1.0
         return snapshot
 
@@ -187,14 +190,16 @@ async def _load(engine: Engine, channel: Channel, plan: EnginePlan) -> None:
     engine.start()
     background = [asyncio.create_task(engine.report()), asyncio.create_task(engine.beat())]
     failure = asyncio.create_task(engine.watch())
-    order = asyncio.create_task(channel.receive())
+    order = asyncio.create_task(_order(engine, channel))
     try:
         await asyncio.wait({failure, order}, return_when=asyncio.FIRST_COMPLETED)
         if failure.done():
             failure.result()
         stop = await order
-        await _drain(engine, channel, stop.within if isinstance(stop, Stop) else plan.drain_timeout)
-        if stop is None:
+        alone = stop is None
+        if not await _drain(engine, channel, stop.within if isinstance(stop, Stop) else plan.drain_timeout):
+            alone = True
+        if alone:
             await _testify(engine, plan)
     finally:
         for task in (*background, failure, order):
@@ -202,8 +207,19 @@ async def _load(engine: Engine, channel: Channel, plan: EnginePlan) -> None:
     channel.send(Finished(engine.snapshot(), engine.account))
 
 
-async def _drain(engine: Engine, channel: Channel, seconds: float) -> None:
-    """Drain, unless a second `Stop` comes meanwhile: then only until its own time-out."""
+async def _order(engine: Engine, channel: Channel) -> Message | None:
+    """Return the order to stop, or None when the supervisor is gone; until then do as it asks."""
+    while isinstance(order := await channel.receive(), Look):
+        channel.send(Report(engine.snapshot()))
+    return order
+
+
+async def _drain(engine: Engine, channel: Channel, seconds: float) -> bool:
+    """Drain, unless a second `Stop` comes meanwhile: then only until its own time-out.
+
+    Returns:
+        Whether the supervisor was there all the time.
+    """
     drain = asyncio.create_task(engine.drain(seconds))
     order = asyncio.create_task(channel.receive())
     await asyncio.wait({drain, order}, return_when=asyncio.FIRST_COMPLETED)
@@ -212,21 +228,25 @@ async def _drain(engine: Engine, channel: Channel, seconds: float) -> None:
         drain.cancel()
         await asyncio.wait({drain})
         await engine.drain(again.within)
-    order.cancel()
     if not drain.cancelled():
         await drain
+    there = not order.done() or order.result() is not None
+    order.cancel()
+    return there
 
 
 async def _testify(engine: Engine, plan: EnginePlan) -> None:
     """Leave the account in the database when there is no supervisor any more to do it."""
-    with suppress(OpError):
-        await ledger.save_account(engine.backend, plan.identity, engine.account)
+    with suppress(OpError, TimeoutError):
+        async with asyncio.timeout(TESTIFY_WITHIN):
+            await ledger.save_account(engine.backend, plan.identity, engine.account)
+            await ledger.finish_alone(engine.backend, plan.identity.run)
 
 
 def main() -> None:
     """Run one engine: `engine SOCKET_FD COUNTERS_FD`, as the supervisor starts it."""
     # Ctrl-C and a stopping service reach every process of the group: only the supervisor
-    # answers, and tells the engines.
+    # answers, and tells the engines. It starts them with these blocked; they stay unheard.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     sys.setswitchinterval(SWITCH_INTERVAL)

@@ -49,6 +49,10 @@ class Start(NamedTuple):
     """To an engine: begin the load."""
 
 
+class Look(NamedTuple):
+    """To an engine that loads: report now, without waiting for the next quarter of a second."""
+
+
 class Stop(NamedTuple):
     """To an engine: take no further turn, write what was accepted, and end.
 
@@ -90,7 +94,7 @@ class Finished(NamedTuple):
     account: Account
 
 
-Message = EnginePlan | Start | Stop | Ready | Failed | Report | RowFailed | Finished
+Message = EnginePlan | Start | Look | Stop | Ready | Failed | Report | RowFailed | Finished
 
 
 class Channel:
