@@ -162,6 +162,7 @@ def _verdict(books: Books, signals: Signals) -> int:
     if books.problem:
         raise TargetError(
             f"the accounts of the run could not be written to the target ({books.problem}): "
-            f"`soakd verify` has nothing to compare with; {books.total.in_doubt} rows stay in doubt, see the summary"
+            "`soakd verify` has nothing to compare with; "
+            f"{books.total.in_doubt} rows stay in doubt, see the summary"
         )
     return ExitCode.OK
