@@ -19,7 +19,7 @@ from daemon.backends.base import INFINITY, SQLITE
 from daemon.backends.sqlite import SqliteBackend
 from daemon.clock import SystemClock
 from daemon.errors import ErrorClass, OpError, Rejected, TargetError
-from daemon.ops import Table, Timed, Transaction, Tx, Values
+from daemon.ops import PoolName, Table, Timed, Transaction, Tx, Values
 
 ITEMS = Table("items", (("id", "bigint"), ("name", "text")), ("id",))
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n"
@@ -274,14 +274,22 @@ def test_connections_are_counted_by_state(path: Path) -> None:
 
     async def check(made: SqliteBackend) -> None:
         assert made.connections()["writer", "idle"] == 1
-        assert made.connections()["reader", "idle"] + made.connections()["reader", "busy"] == 3
-        deadline = SystemClock.now() + 0.1
-        slow = [asyncio.ensure_future(read(made, ENDLESS, deadline=deadline)) for _ in range(5)]
-        await asyncio.sleep(0.05)
-        found = made.connections()
-        assert (found["reader", "busy"], found["reader", "idle"], found["reader", "waiting"]) == (3, 0, 2)
-        results = await asyncio.gather(*slow, return_exceptions=True)
-        assert all(isinstance(result, OpError) for result in results)
+        gate = threading.Event()
+
+        async def hold(_: Tx) -> None:
+            assert gate.wait(10)
+
+        held_up = [asyncio.ensure_future(made.transact(Transaction(hold))) for _ in range(5)]
+        wanted = {"busy": 3, "idle": 0, "waiting": 2}
+        pool: PoolName = "reader"
+        for _ in range(5000):
+            found = {state: made.connections()[pool, state] for state in wanted}
+            if found == wanted:
+                break
+            await asyncio.sleep(0.001)
+        assert found == wanted
+        gate.set()
+        await asyncio.gather(*held_up)
 
     checked(path, check, reader_lanes=3)
 
