@@ -282,6 +282,7 @@ def test_connections_are_counted_by_state(path: Path) -> None:
         held_up = [asyncio.ensure_future(made.transact(Transaction(hold))) for _ in range(5)]
         wanted = {"busy": 3, "idle": 0, "waiting": 2}
         pool: PoolName = "reader"
+        found: dict[str, int] = {}
         for _ in range(5000):
             found = {state: made.connections()[pool, state] for state in wanted}
             if found == wanted:
