@@ -128,11 +128,14 @@ class Proxy:
             return
 
     async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError):
+        try:
             while chunk := await reader.read(65536):
                 await self._delay()
                 writer.write(chunk)
                 await writer.drain()
+        except OSError:
+            _reset(writer)  # as the server did, or the client has gone itself
+        else:
             writer.close()
 
     async def _delay(self) -> None:
