@@ -23,7 +23,7 @@ from daemon.workloads.base import Identity, Workload
 
 DRAIN_GRACE = 10.0  # s beyond the drain time-out before an engine is killed
 ABORT_WITHIN = 3.0  # s that engines, and then the books, get after a second signal
-LOOK_WITHIN = 1.0  # s for the engines' figures at the end of the warm-up
+LOOK_WITHIN = 1.0  # s for the engines' present figures
 
 
 async def conduct(settings: Settings, clock: Clock, engines: Sequence[EngineProcess]) -> int:
@@ -109,8 +109,12 @@ async def _load(run: Run, signals: Signals, screen: Screen) -> None:
         if settings.warmup:
             run.enter("warming up")
             await _until(settings.warmup, signals.stop, engines)
-            await asyncio.gather(*(shard.look(LOOK_WITHIN) for shard in run.shards))
+        # The time first: what happens until the engines have been asked is left out of the
+        # operations but not of the time, so that a rate is rather shown too low than too high.
         run.measure()
+        if settings.warmup:
+            await asyncio.gather(*(shard.look(LOOK_WITHIN) for shard in run.shards))
+            run.leave_out()
         await _until(settings.duration, signals.stop, engines)
         run.end_measure()
         for shard in run.shards:

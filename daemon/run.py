@@ -67,10 +67,13 @@ class Run:
         }
         return lengths.get(self._phase, 0.0)
 
-    def measure(self) -> None:
-        """Begin the measured part: what was counted until now is left out of the summary."""
-        self.enter("running")
+    def leave_out(self) -> None:
+        """Leave what was counted until now out of the summary."""
         self.warm = self.snapshot()
+
+    def measure(self) -> None:
+        """Begin the measured part."""
+        self.enter("running")
         self.started_at = self.clock.wall()
         self.measured_from = self.clock.now()
 

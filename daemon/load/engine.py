@@ -177,6 +177,8 @@ async def serve(channel: Channel, cells: Cells, clock: Clock) -> None:
         channel.send(Failed(str(error)))
         return
     try:
+        gc.collect()
+        gc.freeze()  # what is there now stays: later collections need not look at it
         channel.send(Ready())
         if isinstance(await channel.receive(), Start):
             await _load(engine, channel, plan)
@@ -185,8 +187,6 @@ async def serve(channel: Channel, cells: Cells, clock: Clock) -> None:
 
 
 async def _load(engine: Engine, channel: Channel, plan: EnginePlan) -> None:
-    gc.collect()
-    gc.freeze()  # what is there now stays: later collections need not look at it
     engine.start()
     background = [asyncio.create_task(engine.report()), asyncio.create_task(engine.beat())]
     failure = asyncio.create_task(engine.watch())
