@@ -12,6 +12,7 @@ from daemon.backends.postgres_connection import Connection
 from daemon.backends.postgres_copy import RowEncoder
 from daemon.backends.postgres_pool import Pool
 from daemon.backends.postgres_session import Sessions
+from daemon.backends.postgres_watch import Watch
 from daemon.clock import Clock
 from daemon.errors import OpError
 from daemon.ops import PoolName, Table, Timed, Transaction, Values
@@ -85,6 +86,7 @@ class PostgresBackend:
         self._tasks: set[asyncio.Task[None]] = (
             set()
         )  # the keeper, and one per connection that is being settled
+        self._watch = Watch()
         self._outage_end = -INFINITY
         self._encoder = cache(RowEncoder)  # by table; a workload has a few
         self._jitter = Random()
@@ -95,6 +97,7 @@ class PostgresBackend:
         Raises:
             TargetError: it cannot be done; within `connect_timeout` where the target does not answer.
         """
+        self._watch.open()
         try:
             first: PoolName = "writer" if self._pools["writer"].size else "reader"
             # One alone: what is wrong with the target is best told from it.
@@ -121,6 +124,7 @@ class PostgresBackend:
                 pool.lose(connection)
                 await connection.close()
             pool.refuse("closed")
+        self._watch.close()
 
     async def transact(self, work: Transaction, *, deadline: float = INFINITY) -> Timed:
         """Run a transaction function: see `Backend`."""
@@ -275,7 +279,7 @@ class PostgresBackend:
                     raise result
 
     async def _connect(self, name: PoolName) -> Connection:
-        connection = await self._sessions.connect(name)
+        connection = await self._sessions.connect(name, self._watch)
         self._pools[name].add(connection)
         if not self._out and any(pool.failed for pool in self._pools.values()):
             for pool in self._pools.values():

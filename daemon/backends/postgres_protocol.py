@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 from psycopg import errors, pq
 from psycopg.abc import Buffer
 
-# `psycopg.waiting.Wait` and `Ready` as plain numbers: arithmetic with the enumerations is slow.
-READ, WRITE = 1, 2
+from daemon.backends.postgres_watch import READ, WRITE
+
 COPY_CHUNK = 1 << 18  # bytes handed to libpq at a time, which keeps them in memory until they are sent
 
 T = TypeVar("T")

@@ -13,6 +13,7 @@ from psycopg.types.string import TextLoader
 
 from daemon.backends.postgres_connection import Connection
 from daemon.backends.postgres_errors import address, first_line, target_error, without_secret
+from daemon.backends.postgres_watch import Watch
 from daemon.errors import TargetError
 from daemon.ops import PoolName
 
@@ -93,8 +94,12 @@ class Sessions:
         self._prepare = prepare
         self._adapters = _adapters()
 
-    async def connect(self, pool: PoolName) -> Connection:
+    async def connect(self, pool: PoolName, watch: Watch) -> Connection:
         """Open a session.
+
+        Args:
+            pool: what it is for.
+            watch: tells the connection when there is something to read.
 
         Raises:
             psycopg.Error, OSError, TimeoutError: it did not come about.
@@ -110,7 +115,7 @@ class Sessions:
                 context=self._adapters,
                 **params,
             )
-        connection.opened(prepare=self._prepare)
+        connection.opened(watch, prepare=self._prepare)
         return connection
 
     def failure(self, error: BaseException) -> TargetError:
