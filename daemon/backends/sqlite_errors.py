@@ -30,7 +30,7 @@ def error_class(error: apsw.Error, system_errno: int) -> ErrorClass:
         error: what was raised.
         system_errno: the operating system's last error code on the connection.
     """
-    if code(error) == apsw.SQLITE_IOERR and system_errno in (errno.ENOSPC, errno.EDQUOT):
+    if code(error) == apsw.SQLITE_IOERR and system_errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return "disk_full"
     return _CLASSES.get(code(error), "other")
 
