@@ -165,7 +165,9 @@ class Soakd:
         assert answer.status == 200
         return samples(answer.text)
 
-    def reaches(self, condition: Callable[[Samples], bool], what: str, within: float = START_WITHIN) -> Samples:
+    def reaches(
+        self, condition: Callable[[Samples], bool], what: str, within: float = START_WITHIN
+    ) -> Samples:
         """Wait until the figures meet a condition and return them."""
 
         def look() -> Samples | None:
@@ -177,7 +179,8 @@ class Soakd:
     def committed(self, rows: int) -> Samples:
         """Wait until so many rows are committed."""
         return self.reaches(
-            lambda found: total(found, "soakd_rows_total", "outcome=committed") >= rows, f"{rows} rows committed"
+            lambda found: total(found, "soakd_rows_total", "outcome=committed") >= rows,
+            f"{rows} rows committed",
         )
 
     @property
@@ -210,7 +213,9 @@ class Soakd:
                 engine.kill()
 
 
-def command(folder: Path, *arguments: str, environ: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+def command(
+    folder: Path, *arguments: str, environ: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     """Run another command of soakd to its end."""
     return subprocess.run(
         [SOAKD, *arguments],
@@ -233,7 +238,9 @@ def verified(folder: Path, target: str) -> list[dict[str, Any]]:
 
 def balanced(rows: Mapping[str, int]) -> bool:
     """Return whether every accepted row has found its end."""
-    return rows["accepted"] == rows["committed"] + rows["failed"] + rows["abandoned"] and min(rows.values()) >= 0
+    return (
+        rows["accepted"] == rows["committed"] + rows["failed"] + rows["abandoned"] and min(rows.values()) >= 0
+    )
 
 
 def settings(**values: object) -> Sequence[str]:

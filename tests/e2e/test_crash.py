@@ -1,14 +1,14 @@
-"""Processes that are killed: an engine is replaced and its books kept, without a supervisor engines end by themselves."""
+"""Killed processes: an engine is replaced and its books kept; engines without a supervisor end."""
 
 import signal
-import time
+from itertools import pairwise
 from pathlib import Path
 
 import psutil
 import pytest
 
 from tests.e2e.conftest import Start
-from tests.e2e.process import Samples, balanced, command, eventually, settings, total, verified
+from tests.e2e.process import Samples, balanced, eventually, settings, total, verified
 
 LOAD = ("--duration", "0", "--writers", "10", "--readers", "4", "--batch-timeout", "2ms")
 
@@ -36,7 +36,7 @@ def test_a_killed_engine_is_replaced_and_no_row_is_lost_or_counted_twice(
     run.event("engine.restarted")
     goal = total(seen[-1], "soakd_rows_total", "outcome=committed") + 300
     seen.append(run.committed(int(goal)))
-    for earlier, later in zip(seen, seen[1:], strict=False):
+    for earlier, later in pairwise(seen):
         smaller = {key for key, value in counters(earlier).items() if later[key] < value}
         assert not smaller
     run.signal(signal.SIGTERM)
@@ -70,7 +70,7 @@ def test_engines_end_by_themselves_and_leave_their_books_when_the_supervisor_is_
     assert len(engines) == 2
     run.signal(signal.SIGKILL)
     run.process.wait()
-    gone, left = psutil.wait_procs(engines, timeout=8)
+    _, left = psutil.wait_procs(engines, timeout=8)
     assert not left
     checks = verified(tmp_path, target)
     assert {(check["shard"], check["epoch"]) for check in checks} == {(0, 0), (1, 0)}

@@ -17,15 +17,15 @@ from tests.e2e.process import (
     eventually,
     get,
     samples,
-    settings,
     total,
     verified,
 )
 from tests.servers import free_port
 
 SUMMARY_KEYS = {
-    "run_id", "soakd_version", "target", "workload", "config", "started_at", "duration_seconds", "stop_reason",
-    "ops", "pools", "schedule_lag", "rows", "flushes", "durability", "generator_limited", "environment",
+    "run_id", "soakd_version", "target", "workload", "config", "started_at", "duration_seconds",
+    "stop_reason", "ops", "pools", "schedule_lag", "rows", "flushes", "durability", "generator_limited",
+    "environment",
 }  # fmt: skip
 OP_KEYS = {
     "pool", "ok", "rejected", "error", "timeout", "dropped", "rate", "errors", "response", "service",
@@ -39,7 +39,9 @@ def test_a_run_ends_with_a_full_summary_and_books_that_verify_confirms(
 ) -> None:
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    run = soakd("--target", target, "--duration", "2s", "--listen", f"127.0.0.1:{port}", "--log-interval", "500ms")
+    run = soakd(
+        "--target", target, "--duration", "2s", "--listen", f"127.0.0.1:{port}", "--log-interval", "500ms"
+    )
     early = run.answers(f"{url}/readyz")
     assert (early.status, "preparing" in early.text) in ((503, True), (200, False))
     assert run.url == url
@@ -82,7 +84,7 @@ def test_a_run_ends_with_a_full_summary_and_books_that_verify_confirms(
 
 def test_the_last_figures_at_metrics_are_those_of_the_summary(soakd: Start, database: str) -> None:
     """A lock on the accounts holds the end of the run back, so that there is time to look."""
-    run = soakd("--target", database, "--duration", "1s", "--warmup", "0").started()
+    run = soakd("--target", database, "--duration", "1s").started()
     with psycopg.connect(database) as connection:
         connection.execute("LOCK TABLE soakd.accounts IN ACCESS EXCLUSIVE MODE")
         eventually(lambda: None if run.engines else True, 20, "the end of the engines")

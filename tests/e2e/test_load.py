@@ -1,0 +1,91 @@
+"""The load is what was asked for: rates met or the miss reported, shares that add up, a warm-up left out."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import Start
+from tests.e2e.process import balanced, settings, total, verified
+
+
+def test_an_open_loop_meets_its_rate_within_one_percent(soakd: Start) -> None:
+    """The target takes no time, so that only the generator can be at fault."""
+    run = soakd("--target", "null://", "--duration", "4s", "--write-rate", "500", "--read-rate", "500")
+    assert run.wait() == 0, run.stderr
+    for pool in run.summary["pools"].values():
+        assert pool["target_rate"] == 500
+        assert pool["target_met"] is True
+        assert pool["achieved_rate"] == pytest.approx(500, rel=0.01, abs=1)
+        assert pool["dropped"] == 0
+
+
+def test_an_open_loop_says_whether_a_real_target_kept_up(soakd: Start, target: str) -> None:
+    run = soakd("--target", target, "--duration", "3s", "--write-rate", "500", "--read-rate", "500")
+    assert run.wait() == 0, run.stderr
+    for pool in run.summary["pools"].values():
+        wanted = 500 * run.summary["duration_seconds"]
+        assert pool["ok"] <= wanted * 1.05
+        assert pool["target_met"] is (abs(pool["ok"] - wanted) <= 0.01 * wanted + 1)
+
+
+def test_a_rate_that_is_not_met_is_reported_as_missed(soakd: Start) -> None:
+    """One writer with a commit of 20 ms cannot do more than 50 a second."""
+    slow = settings(null__latency="constant", null__mean="20ms", pools__max_backlog="500ms")
+    run = soakd(
+        "--target", "null://", "--duration", "2s", "--write-rate", "200", "--writers", "1", "--readers", "0",
+        "--batch-size", "1", *slow,
+    )  # fmt: skip
+    assert run.wait() == 0, run.stderr
+    writer = run.summary["pools"]["writer"]
+    assert writer["target_met"] is False
+    assert writer["achieved_rate"] < 60
+    assert writer["dropped_by_reason"]["backlog"] > 100
+
+
+def test_shards_share_workers_and_rates_and_their_figures_add_up(
+    soakd: Start, target: str, tmp_path: Path
+) -> None:
+    run = soakd(
+        "--target", target, "--duration", "3s", "--shards", "3", "--writers", "7", "--readers", "4",
+        "--write-rate", "300", "--read-rate", "100", "--batch-timeout", "2ms",
+    ).started()  # fmt: skip
+    found = run.reaches(lambda found: total(found, "soakd_workers", "pool=writer") == 7, "seven writers", 5)
+    assert total(found, "soakd_workers", "pool=reader") == 4
+    assert total(found, "soakd_target_ops_per_second", "pool=writer") == pytest.approx(300)
+    assert total(found, "soakd_target_ops_per_second", "pool=reader") == pytest.approx(100)
+    assert {key[1] for key in found if key[0] == "soakd_engine_rss_bytes"} == {f"shard={n}" for n in range(3)}
+    assert run.wait() == 0, run.stderr
+    summary = run.summary
+    accounts = summary["accounts"]
+    assert [account["shard"] for account in accounts] == [0, 1, 2]
+    for name, rows in summary["rows"].items():
+        assert name == "lost" or rows == sum(account[name] for account in accounts)
+    for account in accounts:
+        assert account["committed"] == pytest.approx(summary["rows"]["committed"] / 3, rel=0.05)
+    assert balanced(summary["rows"])
+    assert sum(check["stored"] for check in verified(tmp_path, target)) == summary["rows"]["committed"]
+
+
+def test_the_warm_up_counts_for_the_rows_and_not_for_the_summary(soakd: Start) -> None:
+    run = soakd(
+        "--target", "null://", "--warmup", "2s", "--duration", "2s", "--write-rate", "500", "--readers", "0"
+    ).started()
+    warming = run.scrape()
+    assert total(warming, "soakd_run_phase", "phase=warming up") == 1
+    assert total(warming, "soakd_run_phase") == 1
+    assert run.wait() == 0, run.stderr
+    summary = run.summary
+    assert summary["duration_seconds"] == pytest.approx(2, abs=0.5)
+    assert summary["ops"]["append"]["rate"] == pytest.approx(500, rel=0.05)
+    assert summary["ops"]["append"]["response"]["count"] == summary["ops"]["append"]["ok"]
+    assert summary["rows"]["committed"] >= 1.5 * summary["ops"]["append"]["ok"]
+
+
+def test_a_run_that_only_reads_finds_the_rows_of_an_earlier_one(soakd: Start, target: str) -> None:
+    filled = soakd("--target", target, "--duration", "1s", "--readers", "0", "--batch-timeout", "1ms")
+    assert filled.wait() == 0, filled.stderr
+    run = soakd("--target", target, "--duration", "1s", "--writers", "0", "--readers", "2")
+    assert run.wait() == 0, run.stderr
+    assert run.summary["ops"].keys() == {"by_key", "newest", "by_service", "level_counts"}
+    assert run.summary["ops"]["by_key"]["ok"] > 0
+    assert run.summary["rows"]["accepted"] == 0

@@ -1,0 +1,134 @@
+"""What cannot work is refused before anything is touched; what is not soakd's is left alone."""
+
+import signal
+import socket
+import sqlite3
+import time
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tests.e2e.conftest import Start
+from tests.e2e.process import eventually
+from tests.servers import free_port
+
+
+def ask(target: str, statement: str) -> list[tuple[object, ...]]:
+    """Run a statement on a database that nobody uses at the moment."""
+    if target.startswith("sqlite"):
+        connection = sqlite3.connect(target.removeprefix("sqlite:///"), isolation_level=None)
+        try:
+            return connection.execute(statement).fetchall()
+        finally:
+            connection.close()
+    with psycopg.connect(target, autocommit=True) as server:
+        cursor = server.execute(statement.encode())
+        return cursor.fetchall() if cursor.description else []
+
+
+def objects(target: str) -> set[str]:
+    """Return the names of the tables and schemas that are there."""
+    if target.startswith("sqlite"):
+        file = Path(target.removeprefix("sqlite:///"))
+        found = ask(target, "SELECT name FROM sqlite_master") if file.exists() else [("no file",)]
+    else:
+        found = ask(
+            target,
+            "SELECT nspname FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema' "
+            "UNION ALL SELECT schemaname || '.' || tablename FROM pg_tables WHERE schemaname IN ('public', "
+            "'soakd')",
+        )
+    return {str(row[0]) for row in found}
+
+
+def table(target: str, name: str) -> str:
+    """Return the qualified name of one of soakd's tables."""
+    return f"soakd_{name}" if target.startswith("sqlite") else f"soakd.{name}"
+
+
+def test_a_port_in_use_is_refused_before_the_target_is_touched(soakd: Start, target: str) -> None:
+    before = objects(target)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        run = soakd("--target", target, "--listen", f"127.0.0.1:{taken.getsockname()[1]}")
+        assert run.wait() == 2
+    assert run.stderr.count("\n") == 1
+    assert "in use" in run.stderr
+    assert objects(target) == before
+
+
+def test_a_summary_that_could_not_be_written_is_refused_before_the_load(soakd: Start, target: str) -> None:
+    before = objects(target)
+    run = soakd("--target", target, "--summary", "missing/summary.json")
+    assert run.wait() == 2
+    assert "missing" in run.stderr
+    assert run.stderr.count("\n") == 1
+    assert objects(target) == before
+
+
+def test_a_target_that_does_not_answer_is_refused_within_seconds(soakd: Start) -> None:
+    url = f"postgresql://postgres@127.0.0.1:{free_port()}/nothing"
+    begun = time.monotonic()
+    run = soakd("--target", url)
+    assert run.wait(15) == 3
+    assert time.monotonic() - begun < 10
+    assert run.stderr.count("\n") == 1
+    assert "refused" in run.stderr
+    assert not run.summary_file.exists()
+
+
+def test_two_signals_end_preparations_that_hang(soakd: Start, database: str) -> None:
+    """Somebody holds the lock that keeps two soakd from creating the same tables."""
+    with psycopg.connect(database) as connection:
+        connection.execute("SELECT pg_advisory_xact_lock(7305800412)")
+        run = soakd("--target", database, "--duration", "1s")
+        waits = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        eventually(lambda: True if ask(database, waits) == [(1,)] else None, 20, "a soakd that waits")
+        run.signal(signal.SIGTERM)
+        time.sleep(0.2)
+        run.signal(signal.SIGTERM)
+        assert run.wait(10) == 128 + signal.SIGTERM
+    assert objects(database) == {"public"}
+
+
+def test_clean_drops_what_soakd_created_and_nothing_else(soakd: Start, target: str) -> None:
+    assert soakd("--target", target, "--duration", "500ms").wait() == 0
+    ask(target, "CREATE TABLE soakdust (n integer)")
+    ask(target, "INSERT INTO soakdust VALUES (7)")
+    ask(target, f"CREATE TABLE {table(target, 'mine')} (n integer)")
+    runs = ask(target, f"SELECT run FROM {table(target, 'runs')}")
+    assert soakd("--target", target, "--duration", "500ms").wait() == 0
+    assert ask(target, f"SELECT count(*) FROM {table(target, 'runs')}") == [(2,)]
+    assert soakd("--target", target, "--duration", "500ms", "--clean").wait() == 0
+    left = ask(target, f"SELECT run FROM {table(target, 'runs')}")
+    assert len(left) == 1
+    assert left != runs
+    assert ask(target, f"SELECT count(DISTINCT run) FROM {table(target, 'events')}") == [(1,)]
+    assert ask(target, "SELECT n FROM soakdust") == [(7,)]
+    assert ask(target, f"SELECT count(*) FROM {table(target, 'mine')}") == [(0,)]
+
+
+@pytest.mark.parametrize("name", ["events", "runs"])
+def test_somebody_elses_table_of_the_same_name_is_left_alone(soakd: Start, target: str, name: str) -> None:
+    if not target.startswith("sqlite"):
+        ask(target, "CREATE SCHEMA soakd")
+    ask(target, f"CREATE TABLE {table(target, name)} (precious integer)")
+    ask(target, f"INSERT INTO {table(target, name)} VALUES (42)")
+    before = objects(target)
+    for more in ((), ("--clean",)):
+        run = soakd("--target", target, *more)
+        assert run.wait() == 3
+        assert run.stderr.count("\n") == 1
+        assert name in run.stderr
+        assert ask(target, f"SELECT precious FROM {table(target, name)}") == [(42,)]
+        assert objects(target) == before
+
+
+def test_a_database_of_a_newer_soakd_is_refused(soakd: Start, target: str) -> None:
+    assert soakd("--target", target, "--duration", "500ms").wait() == 0
+    ask(target, f"UPDATE {table(target, 'objects')} SET version = version + 1")
+    for more in ((), ("--clean",)):
+        run = soakd("--target", target, *more)
+        assert run.wait() == 3
+        assert "newer" in run.stderr
+    assert ask(target, f"SELECT count(*) FROM {table(target, 'runs')}") == [(1,)]
