@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import socket
 import traceback
 from collections.abc import Awaitable, Callable, Iterator
@@ -141,6 +142,28 @@ def test_connections_wait_to_be_used_and_are_used_again(database: str) -> None:
         assert backend.connections()["reader", "idle"] == 2
 
     use(make(database), check)
+
+
+def test_a_connection_handed_to_a_caller_that_was_cancelled_meanwhile_is_not_lost(database: str) -> None:
+    """It goes to the next caller, or back to the idle ones."""
+
+    async def check(backend: PostgresBackend) -> None:
+        pool = backend._pools["reader"]
+        connection = pool.idle.pop()
+        first, second = (asyncio.create_task(pool.wait()) for _ in range(2))
+        await asyncio.sleep(0)
+        pool.give(connection)
+        first.cancel()
+        assert await second is connection
+        third = asyncio.create_task(pool.wait())
+        await asyncio.sleep(0)
+        pool.give(connection)
+        third.cancel()
+        await asyncio.wait([first, third])
+        assert pool.idle == [connection]
+        assert not pool.waiting
+
+    use(make(database, reader_connections=1), check)
 
 
 @pytest.mark.parametrize("value", ["on", "off", "local"])
@@ -482,6 +505,63 @@ def test_a_server_that_stops_and_starts_is_survived(private_postgres: LocalServe
         assert (await backend.transact(read("SELECT count(*) FROM soakd.items"))).result == [(2,)]
 
     use(make(server.url), check)
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
+def test_under_load_resets_and_restarts_lose_no_row_and_leave_nobody_waiting(
+    private_postgres: LocalServer, run: Callable[..., None]
+) -> None:
+    """Operations without a deadline all end, and each acknowledged row is there once."""
+    create_items(private_postgres.url)
+    acknowledged = 0
+    stopping = False
+
+    async def write_on(backend: PostgresBackend, writer: int) -> None:
+        nonlocal acknowledged
+        for first in itertools.count(writer * 10**9, 10):
+            rows = [(key, "x" * 50) for key in range(first, first + 10)]
+            await written(backend, rows)
+            acknowledged += 10
+            if stopping:
+                return
+
+    async def read_on(backend: PostgresBackend) -> None:
+        while not stopping:
+            with contextlib.suppress(OpError):
+                await backend.transact(read("SELECT name FROM soakd.items WHERE id = %s", 5))
+            await asyncio.sleep(0.001)  # so that there are moments of idleness too
+
+    async def check(backend: PostgresBackend) -> None:
+        nonlocal stopping
+        async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+            for number in range(8):
+                group.create_task(write_on(backend, number))
+                group.create_task(read_on(backend))
+            for _ in range(3):
+                await asyncio.sleep(0.1)
+                await asyncio.to_thread(wire.reset)
+                await asyncio.sleep(0.1)
+                await asyncio.to_thread(private_postgres.restart, "immediate")
+            stopping = True
+        assert count_items(private_postgres.url) == acknowledged > 0
+
+    with proxy(private_postgres.port) as wire:
+        use(make(through(private_postgres.url, wire.port)), check, run)
+
+
+async def written(backend: PostgresBackend, rows: list[Values]) -> None:
+    """Write rows as the batch writer does: until it succeeds, skipping what may be there after a doubt."""
+    again = False
+    while True:
+        try:
+            await backend.write_rows(ITEMS, rows, again=again)
+        except OpError as error:
+            if error.error_class != "connection":
+                raise
+            again = again or error.in_doubt
+            await asyncio.sleep(0.005)
+        else:
+            return
 
 
 def test_a_quick_restart_while_nobody_looks_goes_unnoticed(private_postgres: LocalServer) -> None:
