@@ -22,7 +22,14 @@ from daemon.workloads.events import APPEND, BY_KEY, EVENTS, Events
 P = ParamSpec("P")
 
 # soakd's defaults, as daemon.config has them.
-PRAGMAS = Pragmas(synchronous="normal", busy_timeout=5.0, cache_size=64 * 2**20, mmap_size=0, page_size=4096)
+PRAGMAS = Pragmas(
+    synchronous="normal",
+    busy_timeout=5.0,
+    cache_size=64 * 2**20,
+    mmap_size=0,
+    page_size=4096,
+    wal_limit=256 * 2**20,
+)
 CHECKPOINT_PAGES = 1000
 BLOCK = 20  # transactions that are made ready at a time
 KEYS = 2000  # keys that are drawn at a time
