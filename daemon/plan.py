@@ -116,7 +116,8 @@ def backend_options(
         "connect_timeout": server.connect_timeout,
         "statement_timeout": server.statement_timeout,
         "lock_timeout": server.lock_timeout,
-        "application_name": f"{server.application_name} {role}"[:63],
+        # The server keeps 63 characters; the role is what the sessions of a run are found by.
+        "application_name": f"{server.application_name[: 62 - len(role)]} {role}",
         "prepare": server.prepare,
     }
 
