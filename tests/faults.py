@@ -23,12 +23,12 @@ class Proxy:
         refusing: new connections are reset at once.
     """
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, host: str) -> None:
         self.port = 0
         self.latency = 0.0
         self.silent = False
         self.refusing = False
-        self._target = port
+        self._target = (host, port)
         self._cut: tuple[bytes, Cut] | None = None
         self._clients: set[asyncio.StreamWriter] = set()
         self._loop = asyncio.new_event_loop()
@@ -87,7 +87,7 @@ class Proxy:
             _reset(client)
             return
         try:
-            from_server, server = await asyncio.open_connection("127.0.0.1", self._target)
+            from_server, server = await asyncio.open_connection(*self._target)
         except OSError:
             _reset(client)
             return
@@ -154,9 +154,9 @@ def _reset(writer: asyncio.StreamWriter) -> None:
 
 
 @contextlib.contextmanager
-def proxy(port: int) -> Iterator[Proxy]:
-    """Run a proxy before 127.0.0.1:`port` for as long as the context lasts."""
-    running = Proxy(port)
+def proxy(port: int, host: str = "127.0.0.1") -> Iterator[Proxy]:
+    """Run a proxy before a server for as long as the context lasts."""
+    running = Proxy(port, host)
     running.start()
     try:
         yield running

@@ -240,13 +240,17 @@ def local_server(binaries: Path, settings: Mapping[str, str] = TEST_SETTINGS) ->
 
 
 @contextlib.contextmanager
-def pgbouncer(program: str, server_port: int, database: str, *, pool_size: int = 4) -> Iterator[str]:
-    """Run PgBouncer in transaction mode before a local server; gives the URL of `database` through it."""
+def pgbouncer(program: str, url: str, *, pool_size: int = 4) -> Iterator[str]:
+    """Run PgBouncer in transaction mode before a database; gives the URL of the database through it."""
+    parts = urlsplit(url)
+    database = parts.path[1:]
+    login = f"user={parts.username}" + (f" password={parts.password}" if parts.password else "")
+    server = f"host={parts.hostname} port={parts.port or 5432} dbname={database} {login}"
     folder = shared_folder("soakd-bouncer-")
     port = free_port()
     configuration = folder / "pgbouncer.ini"
     configuration.write_text(
-        f"[databases]\n{database} = host=127.0.0.1 port={server_port} dbname={database} user=postgres\n"
+        f"[databases]\n{database} = {server}\n"
         f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n"
         f"auth_type = any\npool_mode = transaction\ndefault_pool_size = {pool_size}\nmax_client_conn = 100\n"
     )

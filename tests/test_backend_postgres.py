@@ -19,7 +19,7 @@ from daemon.backends.postgres_errors import error_class
 from daemon.clock import SystemClock
 from daemon.errors import ErrorClass, OpError, TargetError
 from daemon.ops import Table, Timed, Transaction, Tx, Values
-from tests.faults import proxy
+from tests.faults import Proxy, proxy
 from tests.servers import PASSWORD_ROLE, LocalServer, Server, free_port, pgbouncer
 
 T = TypeVar("T")
@@ -619,7 +619,7 @@ def test_a_connection_lost_during_commit_leaves_the_batch_in_doubt(
         await backend.write_rows(ITEMS, rows, again=True)
         assert count_items(items) == 2
 
-    with proxy(urlsplit(postgres.url).port or 5432) as wire:
+    with before(postgres) as wire:
         use(make(through(items, wire.port)), check)
 
 
@@ -631,7 +631,7 @@ def test_a_connection_lost_before_commit_is_not_in_doubt(postgres: Server, items
         error = await failure(backend.write_rows(ITEMS, [(1, "a")], again=False))
         assert (error.error_class, error.in_doubt) == ("connection", False)
 
-    with proxy(urlsplit(postgres.url).port or 5432) as wire:
+    with before(postgres) as wire:
         use(make(through(items, wire.port)), check)
 
 
@@ -649,7 +649,7 @@ def test_a_silent_network_does_not_hold_an_operation_beyond_its_deadline(
         wire.silent = False
         assert (await backend.transact(read("SELECT 1"), deadline=now() + 30)).result == [(1,)]
 
-    with proxy(urlsplit(postgres.url).port or 5432) as wire:
+    with before(postgres) as wire:
         use(make(through(database, wire.port), reader_connections=1), check)
 
 
@@ -668,10 +668,16 @@ def test_closing_ends_what_is_under_way(database: str) -> None:
     use(make(database, reader_connections=1), check)
 
 
+def before(server: Server) -> contextlib.AbstractContextManager[Proxy]:
+    """Return a proxy before a server."""
+    parts = urlsplit(server.url)
+    return proxy(parts.port or 5432, parts.hostname or "127.0.0.1")
+
+
 def through(url: str, port: int) -> str:
-    """Return the URL with another port."""
+    """Return the URL with the address of a proxy."""
     parts = urlsplit(url)
-    return parts._replace(netloc=f"{parts.username}@{parts.hostname}:{port}").geturl()
+    return parts._replace(netloc=f"{parts.netloc.rpartition('@')[0]}@127.0.0.1:{port}").geturl()
 
 
 # Targets that cannot be used
@@ -718,9 +724,11 @@ def test_a_database_that_does_not_exist(postgres: Server) -> None:
     assert "createdb nowhere" in refused(postgres.database_url("nowhere"))
 
 
-def test_a_role_that_does_not_exist(postgres: Server) -> None:
+def test_a_role_that_does_not_exist(private_postgres: LocalServer) -> None:
     """It says whom it was looking for."""
-    assert "there is no role joe" in refused(postgres.database_url("postgres", user="joe", password=SECRET))
+    assert "there is no role joe" in refused(
+        private_postgres.database_url("postgres", user="joe", password=SECRET)
+    )
 
 
 @pytest.fixture
@@ -773,9 +781,9 @@ def test_more_connections_than_the_server_has(private_postgres: LocalServer) -> 
         assert now() < give_up
 
 
-def test_a_server_without_tls(postgres: Server) -> None:
+def test_a_server_without_tls(private_postgres: LocalServer) -> None:
     """TLS is a matter of libpq's own parameters."""
-    assert "TLS" in refused(f"{postgres.url}?sslmode=require")
+    assert "does not offer TLS" in refused(f"{private_postgres.url}?sslmode=require")
 
 
 @pytest.mark.parametrize(
@@ -799,10 +807,9 @@ def test_a_server_that_is_too_old(database: str, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.fixture
-def bounced(postgres: Server, items: str, pgbouncer_program: str) -> Iterator[str]:
+def bounced(items: str, pgbouncer_program: str) -> Iterator[str]:
     """The database of `items` through PgBouncer in transaction mode, with few server connections."""
-    port = urlsplit(postgres.url).port or 5432
-    with pgbouncer(pgbouncer_program, port, urlsplit(items).path[1:], pool_size=2) as url:
+    with pgbouncer(pgbouncer_program, items, pool_size=2) as url:
         yield url
 
 
