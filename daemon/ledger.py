@@ -251,16 +251,18 @@ async def readable(backend: Backend, table: Table) -> list[Stretch]:
     if dialect.name == "null":
         return []
     where = "FROM {t} WHERE run = ? AND shard = ? AND worker = ?"
-    ends = dialect.sql(f"SELECT (SELECT min(seq) {where}), (SELECT max(seq) {where})", t=table.name)
+    lowest = dialect.sql(f"SELECT min(seq) {where}", t=table.name)
+    highest = dialect.sql(f"SELECT max(seq) {where} AND seq < ?", t=table.name)
     runs = dialect.sql("SELECT run, writers, shards FROM {r} WHERE writers > 0 ORDER BY run DESC", r="runs")
     for run, writers, shards in await _do(backend, _rows, runs, ()):
         found = []
         for shard, worker in product(range(shards), range(-(-writers // shards))):
             key = (run, shard, worker)
-            first, last = (await _do(backend, _rows, ends, key + key))[0]
-            if last is not None:
+            first = (await _do(backend, _rows, lowest, key))[0][0]
+            if first is not None:
                 # After a restart the numbers go on far away: only the first life's stretch is read.
-                last = min(last, first + EPOCH_KEYS - 1) if last < EPOCH_KEYS else first
+                end = (first // EPOCH_KEYS + 1) * EPOCH_KEYS
+                last = (await _do(backend, _rows, highest, (*key, end)))[0][0]
                 found.append(Stretch(run, shard, worker, first, last - first + 1))
         if found:
             return found
@@ -303,7 +305,8 @@ async def _prepare(tx: Tx, dialect: Dialect, workload: Workload, clean: bool) ->
     wanted: list[tuple[Table, Sequence[str]]] = [(table, [dialect.create_table(table)]) for table in OWN]
     wanted += [(table, workload.schema(dialect)) for table in workload.tables[:1]]
     for table, statements in wanted:
-        if table.name not in mine:
+        # Somebody may have dropped one of ours, to have the space back.
+        if table.name not in mine or not await _exists(tx, dialect, table.name):
             await _create(tx, dialect, table, statements)
 
 
@@ -329,4 +332,4 @@ async def _create(tx: Tx, dialect: Dialect, table: Table, statements: Sequence[s
         )
     for statement in statements:
         await tx.execute(statement)
-    await tx.execute(dialect.insert(OBJECTS, again=False), (table.name, SCHEMA_VERSION))
+    await tx.execute(dialect.insert(OBJECTS, again=True), (table.name, SCHEMA_VERSION))
