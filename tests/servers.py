@@ -93,14 +93,18 @@ def reachable(binaries: Path, folder: Path) -> Path:
     parents_open = all(parent.stat().st_mode & 0o001 for parent in (binaries, *binaries.resolve().parents))
     if not unprivileged() or parents_open:
         return binaries
-    # The wheel's programs look for ../lib and ../share, so the whole tree moves.
-    copy = folder / "pginstall"
-    shutil.copytree(binaries.parent, copy, symlinks=True)
-    for path in (copy, *copy.rglob("*")):
+    # The wheel's programs find ../lib, ../share and the libraries beside the package by relative paths.
+    installation = binaries.parent
+    package = installation.parent
+    copy = folder / package.name / installation.name
+    shutil.copytree(installation, copy, symlinks=True)
+    libraries = package.with_name(f"{package.name}.libs")
+    if libraries.exists():
+        shutil.copytree(libraries, folder / libraries.name)
+    for path in folder.rglob("*"):
         if not path.is_symlink():
-            path.chmod(
-                path.stat().st_mode | (0o555 if path.is_dir() or path.stat().st_mode & 0o100 else 0o444)
-            )
+            mode = path.stat().st_mode
+            path.chmod(mode | (0o555 if path.is_dir() or mode & 0o100 else 0o444))
     return copy / binaries.name
 
 
@@ -162,14 +166,18 @@ class LocalServer(Server):
             settings: configuration parameters beside address and port.
         """
         self.folder = shared_folder("soakd-pg-")
-        self.binaries = reachable(binaries, self.folder)
         self.port = free_port()
         self.log = self.folder / "log"
         self._data = self.folder / "data"
         self._settings = settings
         self._process: subprocess.Popen[bytes] | None = None
         super().__init__(f"postgresql://postgres@127.0.0.1:{self.port}/postgres")
-        self._initialise()
+        try:
+            self.binaries = reachable(binaries, self.folder)
+            self._initialise()
+        except BaseException:
+            self.remove()
+            raise
 
     def _initialise(self) -> None:
         arguments = ["-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync"]
