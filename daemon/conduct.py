@@ -4,6 +4,7 @@ import asyncio
 import secrets
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
+from functools import partial
 from typing import Any
 
 from daemon import __version__, ledger, plan
@@ -146,8 +147,8 @@ async def _close_books(run: Run, workload: Workload, signals: Signals) -> Books:
         for shard in run.shards
         for life in shard.lives
     }
-    backend = plan.make_backend(run.settings, run.clock)
-    closing = asyncio.ensure_future(settle(backend, workload.tables, accounts, stop_reason=signals.reason))
+    make = partial(plan.make_backend, run.settings, run.clock)
+    closing = asyncio.ensure_future(settle(make, workload.tables, accounts, stop_reason=signals.reason))
     await _until(0, signals.abort, closing)
     await asyncio.wait({closing}, timeout=ABORT_WITHIN)  # it is done, or there was a second signal
     if closing.done():

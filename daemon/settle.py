@@ -1,7 +1,7 @@
 """Closing the books of a run: what is in doubt is counted in the table, then written down."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from daemon import ledger
@@ -38,17 +38,28 @@ class Books(NamedTuple):
 
 
 async def settle(
-    backend: Backend, tables: Sequence[Table], accounts: dict[Identity, Account], *, stop_reason: str
+    make: Callable[[], Backend],
+    tables: Sequence[Table],
+    accounts: dict[Identity, Account],
+    *,
+    stop_reason: str,
 ) -> Books:
     """Settle what is in doubt and save the accounts, trying a few times; never raises.
 
     Without an answer from the target the accounts stay as they are, doubts included.
+
+    Args:
+        make: makes a backend of the target, for each try a new one.
+        tables: where the rows are.
+        accounts: by life of a shard.
+        stop_reason: why the run ended.
     """
     problem = "the target gave no answer"
     for attempt in range(TRIES):
         if attempt:
             await asyncio.sleep(PAUSE)
         try:
+            backend = make()
             await backend.open()
             try:
                 return await _settle(backend, tables, accounts, stop_reason)
