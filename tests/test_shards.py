@@ -1,0 +1,262 @@
+"""A shard and its engine processes, real ones: started, asked, stopped, killed and replaced."""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from daemon import plan
+from daemon.clock import SystemClock
+from daemon.config import Settings
+from daemon.engines import EngineProcess, start_engine
+from daemon.errors import TargetError
+from daemon.load.messages import EnginePlan
+from daemon.shards import Shard
+from daemon.workloads.base import Identity
+
+WITHIN = 20.0  # s, for a busy machine
+
+
+class Bench:
+    """A shard on a target, and what it has told."""
+
+    def __init__(self, target: str = "null://", **sections: Any) -> None:
+        self.settings = Settings.model_validate(
+            {
+                "target": target,
+                "null": {"latency": "constant"},
+                "pools": {"writers": 4, "readers": 2},
+                **sections,
+            }
+        )
+        self.told: list[tuple[str, dict[str, object]]] = []
+        self.epochs: list[int] = []
+        self.shard = Shard(0, plan=self.plan, clock=SystemClock(), notify=self.note)
+
+    def plan(self, epoch: int) -> EnginePlan:
+        """Make the plan of a life."""
+        self.epochs.append(epoch)
+        return plan.engine_plan(self.settings, Identity(5, 0, epoch), 1, ())
+
+    def note(self, event: str, **facts: object) -> None:
+        """Take note."""
+        self.told.append((event, facts))
+
+    @property
+    def events(self) -> list[str]:
+        """What was told, without the facts."""
+        return [event for event, _ in self.told]
+
+    @property
+    def engine(self) -> int:
+        """The process id of the engine at work."""
+        return self.shard.lives[-1].process.pid
+
+    @property
+    def written(self) -> float:
+        """Rows committed by all lives, as reported."""
+        return self.shard.snapshot().counters.get(("soakd_ops_total", "writer", "append", "ok"), 0)
+
+    async def until(self, condition: Callable[[], object]) -> None:
+        """Wait for a condition."""
+        give_up = time.monotonic() + WITHIN
+        while not condition():
+            assert time.monotonic() < give_up
+            await asyncio.sleep(0.005)
+
+
+def on(bench: Bench, check: Callable[[Bench], Awaitable[None]]) -> None:
+    """Run a check on a shard that has an engine; whatever is left of it is killed."""
+
+    async def main() -> None:
+        await bench.shard.adopt(await start_engine())
+        try:
+            async with asyncio.timeout(4 * WITHIN):
+                await check(bench)
+        finally:
+            for life in bench.shard.lives:
+                if life.alive:
+                    life.process.kill()
+                await life.channel.close()
+                await life.process.wait()
+                life.stderr.close()
+
+    asyncio.run(main())
+
+
+def test_an_engine_loads_until_it_is_stopped_and_says_goodbye() -> None:
+    async def check(bench: Bench) -> None:
+        shard = bench.shard
+        before = shard.target_up
+        await shard.connect()
+        assert (before, shard.target_up) == (False, True)
+        running = asyncio.create_task(shard.run())
+        await bench.until(lambda: bench.written > 100)
+        shard.stop(5)
+        await running
+        life = shard.lives[0]
+        assert (life.finished, life.alive) == (True, False)
+        assert life.process.returncode == 0
+        account = life.account
+        assert account.balanced
+        assert account.committed == account.accepted == bench.written
+        assert bench.events == []
+        assert (shard.restarts, shard.gap_seconds) == (0, 0)
+
+    on(Bench(), check)
+
+
+def test_a_look_brings_the_figures_of_this_moment() -> None:
+    """Reports come four times a second; the account is always fresh, so the two can be compared."""
+
+    async def check(bench: Bench) -> None:
+        await bench.shard.connect()
+        running = asyncio.create_task(bench.shard.run())
+        await bench.until(lambda: bench.written > 100)
+        for _ in range(5):
+            before = bench.shard.lives[0].account.committed
+            await bench.shard.look(WITHIN)
+            assert bench.written >= before
+        bench.shard.stop(5)
+        await running
+        await bench.shard.look(WITHIN)
+
+    on(Bench(), check)
+
+
+def test_a_killed_engine_is_replaced_and_nothing_counted_is_lost() -> None:
+    async def check(bench: Bench) -> None:
+        shard = bench.shard
+        await shard.connect()
+        running = asyncio.create_task(shard.run())
+        await bench.until(lambda: bench.written > 100)
+        os.kill(bench.engine, signal.SIGKILL)
+        before = bench.written
+        await bench.until(lambda: "engine.restarted" in bench.events)
+        assert bench.written >= before
+        assert shard.target_up
+        await bench.until(lambda: bench.written > before + 100)
+        shard.stop(5)
+        await running
+        assert bench.events == ["engine.died", "engine.restarted"]
+        died, restarted = (facts for _, facts in bench.told)
+        assert (died["shard"], died["epoch"], died["exit_code"]) == (0, 0, -signal.SIGKILL)
+        assert restarted["epoch"] == 1
+        assert bench.epochs == [0, 1]
+        assert shard.restarts == 1
+        assert 0 < shard.gap_seconds < WITHIN
+        first, second = shard.lives
+        assert first.account.balanced
+        assert first.account.in_doubt == first.account.abandoned
+        assert (first.finished, second.finished) == (False, True)
+        assert bench.written <= first.account.committed + second.account.committed
+
+    on(Bench(), check)
+
+
+def test_an_engine_that_dies_while_it_drains_is_reported_and_not_replaced() -> None:
+    """A target that takes a minute keeps the drain from ending."""
+
+    async def check(bench: Bench) -> None:
+        await bench.shard.connect()
+        running = asyncio.create_task(bench.shard.run())
+        await bench.until(lambda: bench.shard.lives[0].account.accepted)
+        bench.shard.stop(60)
+        os.kill(bench.engine, signal.SIGKILL)
+        await running
+        assert bench.events == ["engine.died"]
+        account = bench.shard.lives[0].account
+        assert account.balanced
+        assert account.abandoned == account.in_doubt == account.accepted > 0
+
+    on(Bench(null={"latency": "constant", "mean": "60s"}), check)
+
+
+def test_a_second_stop_cuts_the_drain_short() -> None:
+    async def check(bench: Bench) -> None:
+        shard = bench.shard
+        await shard.connect()
+        running = asyncio.create_task(shard.run())
+        await bench.until(lambda: shard.lives[0].account.accepted)
+        shard.stop(60)
+        await asyncio.sleep(0.1)
+        assert not running.done()
+        shard.stop(0)
+        await running
+        assert shard.lives[0].finished
+        assert shard.lives[0].account.abandoned == shard.lives[0].account.accepted
+
+    on(Bench(null={"latency": "constant", "mean": "60s"}), check)
+
+
+def test_told_to_stop_while_an_engine_is_being_replaced_it_ends() -> None:
+    async def check(bench: Bench) -> None:
+        await bench.shard.connect()
+        running = asyncio.create_task(bench.shard.run())
+        await bench.until(lambda: bench.written)
+        os.kill(bench.engine, signal.SIGKILL)
+        await bench.until(lambda: len(bench.shard.lives) == 2)
+        bench.shard.stop(5)
+        await running
+        assert not bench.shard.lives[1].alive
+        assert all(life.account.balanced for life in bench.shard.lives)
+
+    on(Bench(), check)
+
+
+def test_a_target_that_cannot_be_used_is_told_by_the_engine(tmp_path: Path) -> None:
+    async def check(bench: Bench) -> None:
+        with pytest.raises(TargetError, match="missing"):
+            await bench.shard.connect()
+        assert not bench.shard.target_up
+
+    on(Bench(f"sqlite:///{tmp_path}/missing/load.db"), check)
+
+
+def test_an_engine_that_dies_while_connecting_is_told_with_its_last_words() -> None:
+    async def check(bench: Bench) -> None:
+        life = bench.shard.lives[0]
+        life.stderr.write(b"Traceback\nMemoryError: no room\n")
+        life.stderr.flush()
+        life.process.kill()
+        with pytest.raises(TargetError, match="engine 0 died while connecting: MemoryError: no room"):
+            await bench.shard.connect()
+
+    on(Bench(), check)
+
+
+def test_a_signal_to_the_group_does_not_reach_an_engine_that_is_still_starting() -> None:
+    """Ctrl-C in the first half second."""
+
+    async def check(bench: Bench) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            os.kill(bench.engine, number)
+        await bench.shard.connect()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            os.kill(bench.engine, number)
+        running = asyncio.create_task(bench.shard.run())
+        await bench.until(lambda: bench.written)
+        bench.shard.stop(5)
+        await running
+        assert bench.shard.lives[0].process.returncode == 0
+
+    on(Bench(), check)
+
+
+def test_starting_engines_leaves_our_own_signals_as_they_were() -> None:
+    async def main() -> list[EngineProcess]:
+        started = await asyncio.gather(start_engine(), start_engine())
+        for engine in started:
+            engine.socket.close()  # which is what ends it
+            await engine.process.wait()
+            engine.stderr.close()
+        return list(started)
+
+    started = asyncio.run(main())
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, []) & {signal.SIGINT, signal.SIGTERM} == set()
+    assert [engine.process.returncode for engine in started] == [0, 0]
