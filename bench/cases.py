@@ -37,7 +37,7 @@ def cases() -> list[Case]:
         Case("sqlite-reads", "point reads, 20 readers, against raw apsw",
              lambda stage: s.reads(stage, "sqlite-reads", Goal(0.5, 0.8)), _sides(2.3)),
         Case("postgres-rows", "rows, 50 writers, against pgbench and psql \\copy",
-             lambda stage: p.rows(stage, "postgres-rows", Goal(4, 8), Goal(0.25, 0.5)), _sides(2.7)),
+             lambda stage: p.rows(stage, "postgres-rows", Goal(4, 8), Goal(0.25, 0.5)), _sides(3.7)),
         Case("postgres-reads", "point reads, 20 readers, against pgbench",
              lambda stage: p.reads(stage, "postgres-reads", Goal(0.35, 0.5)), _sides(3.3)),
         Case("open-loop", "5000 rows/s for 20 s: share met, schedule lag",

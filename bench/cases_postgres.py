@@ -1,10 +1,12 @@
 """The cases on PostgreSQL."""
 
+from collections.abc import Mapping, Sequence
+
 from bench import postgres, soakd
 from bench.figures import Figure, Goal, ratios
 from bench.stage import Stage
 
-WRITERS, READERS = 50, 20
+WRITERS, MANY, READERS = 50, 300, 20
 COPY_ROWS = 300_000
 SCALE = 5  # × 100 000 rows of pgbench_accounts
 
@@ -14,13 +16,13 @@ def rows(stage: Stage, case: str, inserts: Goal, copies: Goal) -> list[Figure]:
     server = stage.postgres()
     script, data = stage.folder / "insert.sql", stage.folder / "rows.tsv"
     postgres.write_copy_file(data, WRITERS, COPY_ROWS)
-    options = ("--writers", str(WRITERS), "--readers", "0", *soakd.FULL_SPEED)
     with server.database() as url:
         name = postgres.database(url)
         soakd.run(url, 0.5, "--writers", "1", "--readers", "0", warmup=0)  # makes the table
 
-        def ours() -> float:
+        def ours(writers: int) -> float:
             postgres.empty(server, name)
+            options = ("--writers", str(writers), "--readers", "0", *soakd.FULL_SPEED)
             return soakd.rows_per_second(soakd.run(url, stage.seconds, *options))
 
         def pgbench() -> float:
@@ -31,27 +33,25 @@ def rows(stage: Stage, case: str, inserts: Goal, copies: Goal) -> list[Figure]:
             postgres.empty(server, name)
             return COPY_ROWS / postgres.copy_seconds(server, url, data)
 
-        sides = stage.alternate(case, {"soakd rows/s": ours, "pgbench rows/s": pgbench, "copy rows/s": copy})
+        sides = stage.alternate(
+            case,
+            {
+                "soakd rows/s": lambda: ours(WRITERS),
+                "300 writers rows/s": lambda: ours(MANY),
+                "pgbench rows/s": pgbench,
+                "copy rows/s": copy,
+            },
+        )
     data.unlink()
-    what = f"PostgreSQL rows, {WRITERS} writers, batch 200, timeout 0"
-    mine = sides["soakd rows/s"]
+    few = f"PostgreSQL rows, {WRITERS} writers, batch 200, timeout 0"
+    many = f"the same with {MANY} writers, which fill the batches"
+    single = f"pgbench -M prepared -c {WRITERS} -j 2, INSERT of the same row"
+    bulk = "psql \\copy of the same rows"
     return [
-        Figure(
-            case,
-            what,
-            f"pgbench -M prepared -c {WRITERS} -j 2, INSERT of the same row",
-            inserts,
-            ratios(mine, sides["pgbench rows/s"]),
-            {name: sides[name] for name in ("soakd rows/s", "pgbench rows/s")},
-        ),
-        Figure(
-            case,
-            "the same",
-            "psql \\copy of the same rows",
-            copies,
-            ratios(mine, sides["copy rows/s"]),
-            {name: sides[name] for name in ("soakd rows/s", "copy rows/s")},
-        ),
+        _figure(case, few, single, inserts, sides, "soakd rows/s", "pgbench rows/s"),
+        _figure(case, "the same", bulk, copies, sides, "soakd rows/s", "copy rows/s"),
+        _figure(case, many, single, Goal(), sides, "300 writers rows/s", "pgbench rows/s"),
+        _figure(case, many, bulk, Goal(), sides, "300 writers rows/s", "copy rows/s"),
     ]
 
 
@@ -77,12 +77,28 @@ def reads(stage: Stage, case: str, goal: Goal) -> list[Figure]:
             },
         )
     against = f"pgbench -S -M prepared -c {READERS} -j 2"
-    theirs = sides["pgbench reads/s"]
-    figures = []
-    for what, name, wanted in (
-        (f"PostgreSQL point reads, {READERS} readers", "soakd reads/s", goal),
-        ("the same with --shards 2", "2 shards reads/s", Goal()),
-    ):
-        shown = {name: sides[name], "pgbench reads/s": theirs}
-        figures.append(Figure(case, what, against, wanted, ratios(sides[name], theirs), shown))
-    return figures
+    one = f"PostgreSQL point reads, {READERS} readers"
+    two = "the same with --shards 2"
+    return [
+        _figure(case, one, against, goal, sides, "soakd reads/s", "pgbench reads/s"),
+        _figure(case, two, against, Goal(), sides, "2 shards reads/s", "pgbench reads/s"),
+    ]
+
+
+def _figure(
+    case: str,
+    what: str,
+    against: str,
+    goal: Goal,
+    sides: Mapping[str, Sequence[float]],
+    ours: str,
+    theirs: str,
+) -> Figure:
+    return Figure(
+        case,
+        what,
+        against,
+        goal,
+        ratios(sides[ours], sides[theirs]),
+        {name: sides[name] for name in (ours, theirs)},
+    )
