@@ -19,15 +19,6 @@ def test_an_open_loop_meets_its_rate_within_one_percent(soakd: Start) -> None:
         assert pool["dropped"] == 0
 
 
-def test_an_open_loop_says_whether_a_real_target_kept_up(soakd: Start, target: str) -> None:
-    run = soakd("--target", target, "--duration", "3s", "--write-rate", "500", "--read-rate", "500")
-    assert run.wait() == 0, run.stderr
-    for pool in run.summary["pools"].values():
-        wanted = 500 * run.summary["duration_seconds"]
-        assert pool["ok"] <= wanted * 1.05
-        assert pool["target_met"] is (abs(pool["ok"] - wanted) <= 0.01 * wanted + 1)
-
-
 def test_a_rate_that_is_not_met_is_reported_as_missed(soakd: Start) -> None:
     """One writer with a commit of 20 ms cannot do more than 50 a second."""
     slow = settings(null__latency="constant", null__mean="20ms", pools__max_backlog="500ms")
@@ -46,7 +37,7 @@ def test_shards_share_workers_and_rates_and_their_figures_add_up(
     soakd: Start, target: str, tmp_path: Path
 ) -> None:
     run = soakd(
-        "--target", target, "--duration", "3s", "--shards", "3", "--writers", "7", "--readers", "4",
+        "--target", target, "--duration", "2s", "--shards", "3", "--writers", "7", "--readers", "4",
         "--write-rate", "300", "--read-rate", "100", "--batch-timeout", "2ms",
     ).started()  # fmt: skip
     found = run.reaches(lambda found: total(found, "soakd_workers", "pool=writer") == 7, "seven writers", 5)
@@ -56,6 +47,10 @@ def test_shards_share_workers_and_rates_and_their_figures_add_up(
     assert {key[1] for key in found if key[0] == "soakd_engine_rss_bytes"} == {f"shard={n}" for n in range(3)}
     assert run.wait() == 0, run.stderr
     summary = run.summary
+    for pool in summary["pools"].values():
+        wanted = pool["target_rate"] * summary["duration_seconds"]
+        assert pool["ok"] <= wanted * 1.05 + 1
+        assert pool["target_met"] is (abs(pool["ok"] - wanted) <= 0.01 * wanted + 1)
     accounts = summary["accounts"]
     assert [account["shard"] for account in accounts] == [0, 1, 2]
     for name, rows in summary["rows"].items():
@@ -68,24 +63,25 @@ def test_shards_share_workers_and_rates_and_their_figures_add_up(
 
 def test_the_warm_up_counts_for_the_rows_and_not_for_the_summary(soakd: Start) -> None:
     run = soakd(
-        "--target", "null://", "--warmup", "2s", "--duration", "2s", "--write-rate", "500", "--readers", "0"
+        "--target", "null://", "--warmup", "2s", "--duration", "1s", "--write-rate", "500", "--readers", "0"
     ).started()
     warming = run.scrape()
     assert total(warming, "soakd_run_phase", "phase=warming up") == 1
     assert total(warming, "soakd_run_phase") == 1
     assert run.wait() == 0, run.stderr
     summary = run.summary
-    assert summary["duration_seconds"] == pytest.approx(2, abs=0.5)
-    assert summary["ops"]["append"]["rate"] == pytest.approx(500, rel=0.05)
+    assert summary["duration_seconds"] == pytest.approx(1, abs=0.5)
+    assert summary["ops"]["append"]["rate"] == pytest.approx(500, rel=0.1)
     assert summary["ops"]["append"]["response"]["count"] == summary["ops"]["append"]["ok"]
     assert summary["rows"]["committed"] >= 1.5 * summary["ops"]["append"]["ok"]
 
 
-def test_a_run_that_only_reads_finds_the_rows_of_an_earlier_one(soakd: Start, target: str) -> None:
-    filled = soakd("--target", target, "--duration", "1s", "--readers", "0", "--batch-timeout", "1ms")
+def test_a_run_that_only_reads_finds_the_rows_of_an_earlier_one(soakd: Start, database: str) -> None:
+    filled = soakd("--target", database, "--duration", "500ms", "--readers", "0")
     assert filled.wait() == 0, filled.stderr
-    run = soakd("--target", target, "--duration", "1s", "--writers", "0", "--readers", "2")
+    run = soakd("--target", database, "--duration", "500ms", "--writers", "0", "--readers", "2")
     assert run.wait() == 0, run.stderr
     assert run.summary["ops"].keys() == {"by_key", "newest", "by_service", "level_counts"}
+    assert filled.summary["ops"].keys() == {"append"}
     assert run.summary["ops"]["by_key"]["ok"] > 0
     assert run.summary["rows"]["accepted"] == 0

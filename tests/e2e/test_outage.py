@@ -55,3 +55,31 @@ def test_a_crash_of_the_server_is_counted_and_the_rate_afterwards_is_not_exceede
     assert balanced(summary["rows"])
     assert summary["ops"]["by_key"]["errors"]["connection"] > 0
     assert verified(tmp_path, server.url)[0]["stored"] == summary["rows"]["committed"]
+
+
+def test_a_target_that_is_gone_at_the_end_leaves_a_summary_and_a_failure(
+    soakd: Start, private_postgres: LocalServer
+) -> None:
+    """Nobody can tell what became of the rows in doubt, so the run does not claim to know."""
+    server = private_postgres
+    run = soakd(
+        "--target",
+        server.url,
+        "--duration",
+        "0",
+        "--read-rate",
+        "50",
+        *settings(batch__drain_timeout="500ms"),
+    ).started()
+    run.committed(100)
+    server.stop("immediate")
+    run.reaches(lambda found: total(found, "soakd_target_up") == 0, "target down", 5)
+    run.signal(signal.SIGTERM)
+    assert run.wait() == 3
+    assert run.stderr.count("\n") == 1
+    assert "could not be written" in run.stderr
+    assert run.event("run.unsettled", 0)["reason"]
+    summary = run.summary
+    assert summary["unsettled"]
+    assert balanced(summary["rows"])
+    assert summary["rows"]["abandoned"] + summary["rows"]["failed"] > 0

@@ -77,9 +77,19 @@ def test_a_run_ends_with_a_full_summary_and_books_that_verify_confirms(
     checks = verified(tmp_path, target)
     assert [check["stored"] for check in checks] == [rows["committed"]]
     assert [check["account"]["accepted"] for check in checks] == [rows["accepted"]]
+    promtool_approves(page)
     found = samples(page)
     assert total(found, "soakd_rows_total", "outcome=committed") <= rows["committed"]
     assert total(found, "soakd_rows_total", "outcome=committed") >= 0.5 * rows["committed"]
+
+
+def promtool_approves(page: str) -> None:
+    """Have Prometheus' own tool look for mistakes; without it this part is left out."""
+    if promtool := shutil.which("promtool"):
+        checked = subprocess.run(
+            [promtool, "check", "metrics"], input=page, capture_output=True, text=True, check=False
+        )
+        assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")
 
 
 def test_the_last_figures_at_metrics_are_those_of_the_summary(soakd: Start, database: str) -> None:
@@ -124,17 +134,3 @@ def assert_complete(shown: Samples) -> None:
             assert total(shown, f"{name}_count") > 0, name
     for name in ("soakd_engine_rss_bytes", "soakd_supervisor_rss_bytes", "soakd_target_up", "soakd_run_info"):
         assert total(shown, name) > 0, name
-
-
-def test_promtool_finds_nothing_to_say_about_the_metrics(soakd: Start, target: str) -> None:
-    promtool = shutil.which("promtool")
-    if promtool is None:
-        pytest.skip("promtool is not installed: it comes with Prometheus")
-    run = soakd("--target", target, "--duration", "0").started()
-    run.committed(100)
-    page = get(f"{run.url}/metrics")
-    assert page is not None
-    checked = subprocess.run(
-        [promtool, "check", "metrics"], input=page.text, capture_output=True, text=True, check=False
-    )
-    assert (checked.returncode, checked.stdout, checked.stderr) == (0, "", "")

@@ -20,7 +20,7 @@ NAMES = ("random", "daemon", "asyncio", "json", "signal", "apsw", "numpy", "typi
 def test_python_files_in_the_working_directory_are_not_imported(soakd: Start, tmp_path: Path) -> None:
     for name in NAMES:
         (tmp_path / f"{name}.py").write_text(f"raise SystemExit('imported the wrong {name}')\n")
-    run = soakd("--duration", "1s")
+    run = soakd("--duration", "500ms", "--read-rate", "50")
     assert run.wait() == 0, run.stderr
     assert run.summary["rows"]["committed"] > 0
     assert command(tmp_path, "verify").returncode == 0
@@ -30,7 +30,9 @@ def test_python_files_in_the_working_directory_are_not_imported(soakd: Start, tm
 def test_a_full_disk_is_counted_survived_and_recovered_from(soakd: Start, tmp_path: Path) -> None:
     """The files may grow no further, which SQLite is told by an error as on a full disk; later they may."""
     target = f"sqlite:///{tmp_path}/load.db"
-    run = soakd("--target", target, "--duration", "0", "--readers", "2", "--batch-timeout", "2ms").started()
+    run = soakd(
+        "--target", target, "--duration", "0", "--read-rate", "50", "--batch-timeout", "2ms"
+    ).started()
     run.committed(200)
     engine = run.engines[0]
     engine.rlimit(resource.RLIMIT_FSIZE, (200_000, resource.RLIM_INFINITY))
