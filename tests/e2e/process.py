@@ -1,5 +1,6 @@
 """A soakd process under test: started, listened to, signalled, and cleared away."""
 
+import asyncio
 import json
 import os
 import re
@@ -16,6 +17,11 @@ from typing import Any, NamedTuple, TypeVar
 
 import psutil
 from prometheus_client.parser import text_string_to_metric_families
+
+from daemon.clock import SystemClock
+from daemon.config import Settings
+from daemon.recount import recount
+from daemon.results.verify import Check
 
 T = TypeVar("T")
 Samples = dict[tuple[str, ...], float]  # (name, label=value, …) → value
@@ -228,12 +234,11 @@ def command(
     )
 
 
-def verified(folder: Path, target: str) -> list[dict[str, Any]]:
-    """Let `soakd verify` confirm the newest run; return its checks."""
-    done = command(folder, "verify", "--target", target, "--json")
-    assert done.returncode == 0, done.stderr
-    found: list[dict[str, Any]] = json.loads(done.stdout)["checks"]
-    return found
+def verified(target: str) -> Sequence[Check]:
+    """Recount the newest run as `soakd verify` does, and see it confirmed; return the checks."""
+    result = asyncio.run(recount(Settings.model_validate({"target": target}), SystemClock(), None))
+    assert result.ok, (result.finished, result.problems)
+    return result.checks
 
 
 def balanced(rows: Mapping[str, int]) -> bool:

@@ -2,7 +2,6 @@
 
 import signal
 from itertools import pairwise
-from pathlib import Path
 
 import psutil
 import pytest
@@ -23,7 +22,7 @@ def counters(found: Samples) -> Samples:
     ("target", "shards"), [("sqlite", 1), ("sqlite", 2), ("postgres", 2)], indirect=["target"]
 )
 def test_a_killed_engine_is_replaced_and_no_row_is_lost_or_counted_twice(
-    soakd: Start, target: str, tmp_path: Path, shards: int
+    soakd: Start, target: str, shards: int
 ) -> None:
     run = soakd("--target", target, *LOAD, "--shards", str(shards)).started()
     before = run.committed(300)
@@ -58,13 +57,13 @@ def test_a_killed_engine_is_replaced_and_no_row_is_lost_or_counted_twice(
     for account in lives.values():
         assert balanced({key: account[key] for key in ("accepted", "committed", "failed", "abandoned")})
         assert account["committed"] > 0
-    checks = verified(tmp_path, target)
-    assert sum(check["stored"] for check in checks) == summary["rows"]["committed"]
-    assert [check["duplicates"] for check in checks] == [0] * len(lives)
+    checks = verified(target)
+    assert sum(check.stored for check in checks) == summary["rows"]["committed"]
+    assert [check.duplicates for check in checks] == [0] * len(lives)
 
 
 def test_engines_end_by_themselves_and_leave_their_books_when_the_supervisor_is_killed(
-    soakd: Start, target: str, tmp_path: Path
+    soakd: Start, target: str
 ) -> None:
     run = soakd("--target", target, *LOAD, "--shards", "2", *settings(batch__drain_timeout="3s")).started()
     run.committed(300)
@@ -74,6 +73,6 @@ def test_engines_end_by_themselves_and_leave_their_books_when_the_supervisor_is_
     run.process.wait()
     _, left = psutil.wait_procs(engines, timeout=8)
     assert not left
-    checks = verified(tmp_path, target)
-    assert {(check["shard"], check["epoch"]) for check in checks} == {(0, 0), (1, 0)}
-    assert all(check["account"]["committed"] == check["stored"] > 0 for check in checks)
+    checks = verified(target)
+    assert {(check.shard, check.epoch) for check in checks} == {(0, 0), (1, 0)}
+    assert all(check.account.committed == check.stored > 0 for check in checks)

@@ -1,7 +1,5 @@
 """The load is what was asked for: rates met or the miss reported, shares that add up, a warm-up left out."""
 
-from pathlib import Path
-
 import pytest
 
 from tests.e2e.conftest import Start
@@ -33,9 +31,7 @@ def test_a_rate_that_is_not_met_is_reported_as_missed(soakd: Start) -> None:
     assert writer["dropped_by_reason"]["backlog"] > 100
 
 
-def test_shards_share_workers_and_rates_and_their_figures_add_up(
-    soakd: Start, target: str, tmp_path: Path
-) -> None:
+def test_shards_share_workers_and_rates_and_their_figures_add_up(soakd: Start, target: str) -> None:
     run = soakd(
         "--target", target, "--duration", "2s", "--shards", "3", "--writers", "7", "--readers", "4",
         "--write-rate", "300", "--read-rate", "100", "--batch-timeout", "2ms",
@@ -58,7 +54,7 @@ def test_shards_share_workers_and_rates_and_their_figures_add_up(
     for account in accounts:
         assert account["committed"] == pytest.approx(summary["rows"]["committed"] / 3, rel=0.05)
     assert balanced(summary["rows"])
-    assert sum(check["stored"] for check in verified(tmp_path, target)) == summary["rows"]["committed"]
+    assert sum(check.stored for check in verified(target)) == summary["rows"]["committed"]
 
 
 def test_the_warm_up_counts_for_the_rows_and_not_for_the_summary(soakd: Start) -> None:

@@ -60,9 +60,9 @@ def test_a_password_is_found_nowhere(soakd: Start, login: str, database: str, tm
     assert run.wait() == 0, run.stderr
     assert PASSWORD_ROLE in run.stdout
     places |= {"stdout": run.stdout, "stderr": run.stderr, "summary": run.summary_file.read_text()}
-    for arguments in (("verify",), ("check",), ("config", "show"), ("config", "show", "--json")):
-        done = command(tmp_path, *arguments, environ=environ)
-        places[" ".join(arguments)] = done.stdout + done.stderr
+    for name in ("verify", "check"):
+        done = command(tmp_path, name, environ=environ)
+        places[name] = done.stdout + done.stderr
     assert [place for place, text in places.items() if SECRET in text] == []
 
 

@@ -2,7 +2,6 @@
 
 import signal
 import time
-from pathlib import Path
 
 from tests.e2e.conftest import Start
 from tests.e2e.locks import writes_blocked
@@ -27,9 +26,7 @@ def queue_is_full(found: Samples) -> bool:
     )
 
 
-def test_a_stop_at_a_full_queue_writes_everything_once_the_target_lets_it(
-    soakd: Start, target: str, tmp_path: Path
-) -> None:
+def test_a_stop_at_a_full_queue_writes_everything_once_the_target_lets_it(soakd: Start, target: str) -> None:
     run = soakd("--target", target, *crowded()).started()
     run.committed(200)
     with writes_blocked(target):
@@ -41,12 +38,10 @@ def test_a_stop_at_a_full_queue_writes_everything_once_the_target_lets_it(
     assert balanced(rows)
     assert (rows["failed"], rows["abandoned"], rows["in_doubt"]) == (0, 0, 0)
     assert run.summary["stop_reason"] == "SIGTERM"
-    assert verified(tmp_path, target)[0]["stored"] == rows["committed"]
+    assert verified(target)[0].stored == rows["committed"]
 
 
-def test_rows_that_cannot_be_drained_in_time_are_abandoned_and_counted(
-    soakd: Start, target: str, tmp_path: Path
-) -> None:
+def test_rows_that_cannot_be_drained_in_time_are_abandoned_and_counted(soakd: Start, target: str) -> None:
     run = soakd(
         "--target", target, *crowded(*settings(batch__drain_timeout="1s", sqlite__busy_timeout="500ms"))
     ).started()
@@ -61,12 +56,12 @@ def test_rows_that_cannot_be_drained_in_time_are_abandoned_and_counted(
     rows = run.summary["rows"]
     assert balanced(rows)
     assert QUEUE <= rows["abandoned"] <= WRITERS
-    assert verified(tmp_path, target)[0]["stored"] == rows["committed"]
+    assert verified(target)[0].stored == rows["committed"]
     assert took < 6
 
 
 def test_a_second_signal_ends_the_run_at_once_and_the_books_are_still_right(
-    soakd: Start, target: str, tmp_path: Path
+    soakd: Start, target: str
 ) -> None:
     run = soakd("--target", target, *crowded(*settings(sqlite__busy_timeout="500ms"))).started()
     run.committed(200)
@@ -83,5 +78,5 @@ def test_a_second_signal_ends_the_run_at_once_and_the_books_are_still_right(
     assert balanced(rows)
     assert QUEUE <= rows["abandoned"] <= WRITERS
     assert run.summary["stop_reason"] == "SIGTERM"
-    assert verified(tmp_path, target)[0]["stored"] == rows["committed"]
+    assert verified(target)[0].stored == rows["committed"]
     assert took < 5

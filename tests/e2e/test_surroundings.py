@@ -53,7 +53,7 @@ def test_a_full_disk_is_counted_survived_and_recovered_from(soakd: Start, tmp_pa
     assert run.events("engine.died") == []
     rows = run.summary["rows"]
     assert balanced(rows)
-    assert verified(tmp_path, target)[0]["stored"] == rows["committed"]
+    assert verified(target)[0].stored == rows["committed"]
 
 
 def test_a_terminal_shows_the_load_live_and_ctrl_c_ends_it_with_a_table(tmp_path: Path) -> None:
