@@ -45,7 +45,7 @@ class ScriptedBackend:
             raise OpError("timeout", "late", served=served)
         return Timed(None, served, self.clock.now())
 
-    async def write_rows(self, table: Table, rows: Sequence[Values], *, again: bool) -> Timed:  # noqa: ARG002
+    async def write_rows(self, table: Table, rows: Sequence[Values], *, again: bool) -> Timed:
         """Store the rows, or fail as the script says."""
         served = self.clock.now()
         await self._take()

@@ -8,8 +8,8 @@ import pytest
 
 from daemon.backends.null import Latency, NullBackend, draw
 from daemon.load.pool import Pool, PoolPolicy
-from daemon.record.recorder import OpRecorder
 from daemon.record.histogram import Histogram
+from daemon.record.recorder import OpRecorder
 from daemon.workloads.base import Identity
 from daemon.workloads.events import Events
 from tests import virtual
