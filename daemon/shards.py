@@ -50,12 +50,14 @@ class Life:
     counters: mmap.mmap
     stderr: IO[bytes]
     finished: bool = False
-    buried: bool = False
+    last: Account | None = None
     snapshot: Snapshot = field(default_factory=Snapshot)
 
     @property
     def account(self) -> Account:
         """What became of its rows, as far as it has said; what a dead one left open is abandoned."""
+        if self.last is not None:
+            return self.last
         account = Account.of(cells_in(self.counters))
         return account if self.alive or self.finished else account.closed()
 
@@ -63,6 +65,12 @@ class Life:
     def alive(self) -> bool:
         """True while the process runs."""
         return self.process.returncode is None
+
+    def bury(self) -> None:
+        """Keep the account of a dead process and give back what it held here."""
+        self.last = self.account
+        self.counters.close()
+        self.stderr.close()
 
 
 async def begin(epoch: int, started: EngineProcess) -> Life:
@@ -91,7 +99,6 @@ class Shard:
         """
         self.number = number
         self.restarts = 0
-        self.gap_seconds = 0.0
         self.lives: list[Life] = []
         self.target_up = False
         self._fresh = asyncio.Event()
@@ -99,7 +106,14 @@ class Shard:
         self._clock = clock
         self._notify = notify
         self._past = Snapshot()
+        self._gaps = 0.0
+        self._died: float | None = None  # while there is no process that loads
         self._stopping = False
+
+    @property
+    def gap_seconds(self) -> float:
+        """Time without load after deaths, s, the present one included."""
+        return self._gaps + (self._clock.now() - self._died if self._died is not None else 0.0)
 
     async def adopt(self, started: EngineProcess) -> None:
         """Take the first process, which has been loading its libraries since it was started."""
@@ -161,7 +175,7 @@ class Shard:
         """Return what all lives have counted, and the present state of the last one."""
         merged = Snapshot()
         merged.merge(self._past)
-        if self.lives and not self.lives[-1].buried:
+        if self.lives and self.lives[-1].last is None:
             merged.merge(self.lives[-1].snapshot)
         return merged
 
@@ -189,17 +203,18 @@ class Shard:
     def _bury(self, life: Life) -> None:
         """Keep what a dead process had counted; its gauges died with it."""
         self.restarts += 1
-        life.buried = True
         self._past.merge(Snapshot(life.snapshot.counters, {}, life.snapshot.histograms))
+        life.bury()
 
     async def _succeed(self, life: Life) -> Life | None:
         """Put a new process in the place of one that died; None when told to stop meanwhile."""
-        died = self._clock.now()
+        self._died = died = self._clock.now()
         self._bury(life)
         heir = await self._replace(life.epoch + 1)
+        gap = self._clock.now() - died
+        self._gaps += gap
+        self._died = None
         if heir:
-            gap = self._clock.now() - died
-            self.gap_seconds += gap
             self._notify("engine.restarted", shard=self.number, epoch=heir.epoch, gap_seconds=round(gap, 3))
             if self._stopping:  # told while the new engine was connecting
                 heir.channel.send(Stop(0))
@@ -207,7 +222,7 @@ class Shard:
 
     async def _replace(self, epoch: int) -> Life | None:
         """Start processes until one is connected and loading; None when told to stop meanwhile."""
-        pause = RESPAWN_INITIAL
+        pause, told = RESPAWN_INITIAL, ""
         while not self._stopping:
             life = await begin(epoch, await start_engine())
             self.lives.append(life)
@@ -219,7 +234,10 @@ class Shard:
             await self._reap(life)
             self.lives.pop()
             reason = answer.reason if isinstance(answer, Failed) else self._last_words(life)
-            self._notify("engine.restart_failed", shard=self.number, reason=reason)
+            life.bury()
+            if reason != told:  # once, and not each few seconds of a long outage
+                self._notify("engine.restart_failed", shard=self.number, reason=reason)
+            told = reason
             await asyncio.sleep(pause)
             pause = min(RESPAWN_CAP, 2 * pause)
         return None
