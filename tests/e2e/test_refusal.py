@@ -82,9 +82,12 @@ def test_two_signals_end_preparations_that_hang(soakd: Start, database: str) -> 
     """Somebody holds the lock that keeps two soakd from creating the same tables."""
     with psycopg.connect(database) as connection:
         connection.execute("SELECT pg_advisory_xact_lock(7305800412)")
-        run = soakd("--target", database, "--duration", "1s")
+        port = free_port()
+        run = soakd("--target", database, "--duration", "1s", "--listen", f"127.0.0.1:{port}")
         waits = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
         eventually(lambda: True if ask(database, waits) == [(1,)] else None, 20, "a soakd that waits")
+        assert run.answers(f"http://127.0.0.1:{port}/readyz") == (503, "preparing\n")
+        assert run.answers(f"http://127.0.0.1:{port}/healthz").status == 200
         run.signal(signal.SIGTERM)
         time.sleep(0.2)
         run.signal(signal.SIGTERM)
