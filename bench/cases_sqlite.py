@@ -103,7 +103,7 @@ def recording(stage: Stage, case: str, goal: Goal) -> list[Figure]:
         return found.rows
 
     names = {"rows/s with": lambda: side(on=True), "rows/s without": lambda: side(on=False)}
-    sides = stage.alternate(case, names)
+    sides = stage.alternate(case, names, times=2)
     costs = losses(sides["rows/s with"], sides["rows/s without"])
     what = f"cost of recording, SQLite rows, {RECORDING_WRITERS} writers"
     figure = Figure(case, what, "recording off", goal, costs, sides)
@@ -151,7 +151,7 @@ def memory(stage: Stage, case: str, goal: Goal) -> list[Figure]:
     span = min(SPAN, seconds / 5)
     rss = growth([(s.at, s.rss) for s in samples], begin=warm, end=samples[-1].at, span=span)
     uss = growth([(s.at, s.uss) for s in samples], begin=warm, end=samples[-1].at, span=span)
-    what = f"growth at full speed, minute {warm / 60:g} to {seconds / 60:g}, engine + supervisor"
+    what = f"growth at full speed, minute {warm / 60:.3g} to {seconds / 60:.3g}, engine + supervisor"
     return [
         Figure(case, what, "–", goal, (uss,), {"USS MB": _ends([s.uss for s in samples])}),
         Figure(

@@ -51,13 +51,20 @@ class Stage:
             raise BenchError(self.no_server or "PostgreSQL is not there")
         return self.server
 
-    def alternate(self, case: str, sides: Mapping[str, Side]) -> dict[str, list[float]]:
-        """Measure the sides in turn: A B, B A, A B … so that a drift of the machine favours none."""
+    def alternate(self, case: str, sides: Mapping[str, Side], *, times: int = 1) -> dict[str, list[float]]:
+        """Measure the sides in turn: A B, B A, A B … so that a drift of the machine favours none.
+
+        Args:
+            case: name of the case, to say what is being done.
+            sides: what to measure, by name.
+            times: for differences that are small beside the noise: that many times the rounds.
+        """
         measured: dict[str, list[float]] = {name: [] for name in sides}
-        for number in range(self.rounds):
+        rounds = times * self.rounds
+        for number in range(rounds):
             names = list(sides) if number % 2 == 0 else list(sides)[::-1]
             for name in names:
-                self.say(f"{case}: {name}, round {number + 1} of {self.rounds}")
+                self.say(f"{case}: {name}, round {number + 1} of {rounds}")
                 measured[name].append(sides[name]())
         return measured
 

@@ -1,5 +1,6 @@
 """Looking at a run from outside while it goes on: scrapes, memory, the first operation."""
 
+import shutil
 import threading
 import time
 import urllib.request
@@ -16,7 +17,8 @@ from daemon.backends.base import SQLITE
 from daemon.workloads.events import EVENTS
 
 SAMPLE_EVERY = 2.0  # s between two looks at the memory
-FILE_LIMIT = 2 * 2**30  # bytes of a database file at which the memory case empties its table
+LEAST_FILE = 2 * 2**30  # bytes that the database of the memory case may always have
+DISK_SHARE = 4  # and the share of the free disk that it may have, as a divisor
 MEGABYTE = 1e6
 
 
@@ -74,13 +76,14 @@ def watch_memory(
 ) -> list[Memory]:
     """Run soakd on a SQLite file for `seconds` and return samples of the memory of its processes.
 
-    The table is emptied whenever the file is large, which takes part of a second: at full speed it
-    would otherwise fill the disk.
+    The table is emptied before it fills a good part of the disk; that shows in the memory, because
+    SQLite's page caches are filled anew.
 
     Raises:
         BenchError: soakd ended early.
     """
     samples: list[Memory] = []
+    limit = max(LEAST_FILE, shutil.disk_usage(target.parent).free // DISK_SHARE)
     with running(f"sqlite:///{target}", options, target.with_suffix(".log")) as process:
         began = time.monotonic()
         while (at := time.monotonic() - began) < seconds:
@@ -88,7 +91,7 @@ def watch_memory(
             if process.poll() is not None:
                 raise BenchError(f"soakd ended early: {target.with_suffix('.log').read_text()[-500:]}")
             samples.append(memory(psutil.Process(process.pid), at + SAMPLE_EVERY))
-            _trim(target)
+            _trim(target, limit)
             say(at)
     return samples
 
@@ -99,8 +102,8 @@ def memory(process: psutil.Process, at: float) -> Memory:
     return Memory(at, sum(one.rss for one in family) / MEGABYTE, sum(one.uss for one in family) / MEGABYTE)
 
 
-def _trim(file: Path) -> None:
-    if not file.exists() or file.stat().st_size < FILE_LIMIT:
+def _trim(file: Path, limit: int) -> None:
+    if not file.exists() or file.stat().st_size < limit:
         return
     connection = apsw.Connection(str(file))
     connection.set_busy_timeout(20_000)
