@@ -17,7 +17,7 @@ BOOT = "import sys; sys.path.append(sys.argv[1]); from daemon.load.engine import
 COUNTERS_SIZE = mmap.PAGESIZE
 # What a terminal or a service manager sends to every process of a group: the supervisor answers
 # it for all. A new process inherits the mask, so it is deaf to them from its first instruction on.
-NOT_FOR_ENGINES = (signal.SIGINT, signal.SIGTERM)
+NOT_FOR_ENGINES = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class EngineProcess(NamedTuple):

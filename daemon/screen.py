@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from typing import Any
 
 from rich.console import Console
@@ -120,6 +120,7 @@ class Screen:
         if self._json:
             self.note("run.finished", **summary)
         else:
-            self._console.print(summary_table(summary))
-            if self._settings.summary:
-                self._console.print(f"\nsummary written to {self._settings.summary}", highlight=False)
+            with suppress(OSError):  # the terminal may be gone, and the run has its verdict still to give
+                self._console.print(summary_table(summary))
+                if self._settings.summary:
+                    self._console.print(f"\nsummary written to {self._settings.summary}", highlight=False)

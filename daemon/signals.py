@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 
 
 class Signals:
-    """The first SIGINT or SIGTERM asks for the end, the second demands it."""
+    """The first SIGINT, SIGTERM or SIGHUP asks for the end, the second demands it."""
 
     def __init__(self) -> None:
         self.stop = asyncio.Event()
@@ -15,9 +15,12 @@ class Signals:
         self.second = 0
 
     def install(self, stack: AsyncExitStack) -> None:
-        """Take the two signals until the stack is closed."""
+        """Take the signals until the stack is closed; a SIGHUP that `nohup` has turned off stays so."""
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        numbers = [signal.SIGINT, signal.SIGTERM]
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+            numbers.append(signal.SIGHUP)
+        for number in numbers:
             loop.add_signal_handler(number, self._caught, number)
             stack.callback(loop.remove_signal_handler, number)
 

@@ -13,7 +13,7 @@ import pytest
 from daemon import plan
 from daemon.clock import SystemClock
 from daemon.config import Settings
-from daemon.engines import EngineProcess, start_engine
+from daemon.engines import NOT_FOR_ENGINES, EngineProcess, start_engine
 from daemon.errors import TargetError
 from daemon.load.messages import EnginePlan
 from daemon.shards import Shard
@@ -234,10 +234,10 @@ def test_a_signal_to_the_group_does_not_reach_an_engine_that_is_still_starting()
     """Ctrl-C in the first half second."""
 
     async def check(bench: Bench) -> None:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in NOT_FOR_ENGINES:
             os.kill(bench.engine, number)
         await bench.shard.connect()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in NOT_FOR_ENGINES:
             os.kill(bench.engine, number)
         running = asyncio.create_task(bench.shard.run())
         await bench.until(lambda: bench.written)
@@ -258,5 +258,5 @@ def test_starting_engines_leaves_our_own_signals_as_they_were() -> None:
         return list(started)
 
     started = asyncio.run(main())
-    assert signal.pthread_sigmask(signal.SIG_BLOCK, []) & {signal.SIGINT, signal.SIGTERM} == set()
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, []) & set(NOT_FOR_ENGINES) == set()
     assert [engine.process.returncode for engine in started] == [0, 0]

@@ -249,6 +249,7 @@ def main() -> None:
     # answers, and tells the engines. It starts them with these blocked; they stay unheard.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     sys.setswitchinterval(SWITCH_INTERVAL)
     socket_fd, counters_fd = (int(arg) for arg in sys.argv[-2:])
     cells = cells_in(mmap.mmap(counters_fd, SIZE))
