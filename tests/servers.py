@@ -78,9 +78,12 @@ def unprivileged() -> dict[str, Any]:
     return {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
 
 
-def shared_folder(prefix: str) -> Path:
-    """Return a new temporary folder that the unprivileged user can enter and write to."""
-    folder = Path(tempfile.mkdtemp(prefix=prefix))
+def shared_folder(prefix: str, parent: Path | None = None) -> Path:
+    """Return a new temporary folder that the unprivileged user can enter and write to.
+
+    It is made in `parent`, or where temporary files go.
+    """
+    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
     folder.chmod(0o755)
     identity = unprivileged()
     if identity:
@@ -158,14 +161,17 @@ class Server:
 class LocalServer(Server):
     """A PostgreSQL server of our own, on a free port and on throw-away data."""
 
-    def __init__(self, binaries: Path, settings: Mapping[str, str] = TEST_SETTINGS) -> None:
+    def __init__(
+        self, binaries: Path, settings: Mapping[str, str] = TEST_SETTINGS, parent: Path | None = None
+    ) -> None:
         """Make the data folder; `start` starts it.
 
         Args:
             binaries: folder of `postgres` and `initdb`.
             settings: configuration parameters beside address and port.
+            parent: folder for the data's folder; None: where temporary files go.
         """
-        self.folder = shared_folder("soakd-pg-")
+        self.folder = shared_folder("soakd-pg-", parent)
         self.port = free_port()
         self.log = self.folder / "log"
         self._data = self.folder / "data"
@@ -237,9 +243,11 @@ class LocalServer(Server):
 
 
 @contextlib.contextmanager
-def local_server(binaries: Path, settings: Mapping[str, str] = TEST_SETTINGS) -> Iterator[LocalServer]:
+def local_server(
+    binaries: Path, settings: Mapping[str, str] = TEST_SETTINGS, parent: Path | None = None
+) -> Iterator[LocalServer]:
     """Run a server for as long as the context lasts."""
-    server = LocalServer(binaries, settings)
+    server = LocalServer(binaries, settings, parent)
     try:
         server.start()
         yield server
