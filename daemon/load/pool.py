@@ -99,6 +99,7 @@ class Pool:
         self._seed = seed
         self._mix = Mix(workload.ops, name, Random(f"{seed}/mix"))
         self._stopping = False
+        self._stopped = asyncio.Event()
         self._start = 0.0
         self._arrivals: Iterator[float] | None = None
         self._sleeping: set[Ack] = set()
@@ -113,6 +114,7 @@ class Pool:
             self._arrivals = schedule.arrivals(Random(f"{self._seed}/arrivals"))
         async with asyncio.TaskGroup() as tasks:
             sweep = tasks.create_task(self._expire(), name=f"{self.name}-timeouts")
+            tasks.create_task(self._leave(), name=f"{self.name}-left")
             workers = [
                 tasks.create_task(self._worker(n), name=f"{self.name}-{n}")
                 for n in range(self.policy.workers)
@@ -123,6 +125,7 @@ class Pool:
     def stop(self) -> None:
         """Take no further turn; sleeping workers end at once."""
         self._stopping = True
+        self._stopped.set()
         for future in self._sleeping:
             if not future.done():
                 future.set_result(None)
@@ -168,6 +171,17 @@ class Pool:
             if skipped % SKIP_BLOCK == 0:
                 await asyncio.sleep(0)
         return None
+
+    async def _leave(self) -> None:
+        """At the stop, count the turns that were due by then and that no worker had come to."""
+        await self._stopped.wait()
+        now = self._clock.now() - self._start
+        for left, offset in enumerate(self._arrivals or ()):
+            if offset > now:
+                return
+            self._recorder.drop(self._mix.next(), "stopping")
+            if left % SKIP_BLOCK == 0:
+                await asyncio.sleep(0)
 
     def _missed(self, intended: float, now: float) -> str | None:
         """Return why a turn is not worth taking any more: after an outage there is no burst."""

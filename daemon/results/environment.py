@@ -6,7 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-LIBRARIES = ("soakd", "psycopg", "psycopg-pool", "apsw", "numpy", "uvloop")
+LIBRARIES = ("soakd", "psycopg", "apsw", "numpy", "uvloop")
 
 
 def environment(*, sqlite_version: str | None = None, server_version: str | None = None) -> dict[str, Any]:

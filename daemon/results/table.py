@@ -24,6 +24,7 @@ _COLUMNS = (
     ("", "max", 6),
     ("service", "p99", 7),
 )
+ALL_BUSY = 0.9  # share of the workers under way from which they are what limits the rate
 
 
 def summary_table(summary: Json) -> RenderableType:
@@ -78,10 +79,15 @@ def verdict_lines(summary: Json) -> Iterator[str]:
 def _target_line(name: str, pool: Json) -> str:
     target, achieved = pool["target_rate"], pool["achieved_rate"]
     off = achieved / target - 1
-    return (
+    line = (
         f"{name}: rate target {'missed' if off < 0 else 'exceeded'} by {readable.percent(abs(off))} "
         f"({readable.rate(achieved)}/s of {readable.rate(target)}/s)"
     )
+    # Little's law: rate × time under way is the number of workers under way.
+    under_way = achieved * ((pool["service"]["mean"] or 0.0) + (pool["queue_wait"]["mean"] or 0.0))
+    if off < 0 and under_way > ALL_BUSY * pool["workers"]:
+        line += f"; all {pool['workers']} workers were busy: allow more, or shorten their waits"
+    return line
 
 
 def _title(summary: Json) -> Text:
