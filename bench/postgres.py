@@ -16,7 +16,7 @@ from daemon.ops import Values
 from daemon.workloads.events import EVENTS
 from tests.servers import LocalServer, find_binaries, local_server
 
-# All else as PostgreSQL comes: fsync and synchronous_commit are on.
+# Durability is as PostgreSQL comes: fsync, full_page_writes and synchronous_commit are on.
 SETTINGS: Mapping[str, str] = {"max_connections": "200", "shared_buffers": "512MB", "max_wal_size": "8GB"}
 MEMORY = Path("/dev/shm")  # noqa: S108 - a new folder in it, with a name of its own
 """Where the data is if there is such a place: with all durability on, but a flush of the WAL does not
@@ -46,6 +46,17 @@ def server() -> Iterator[tuple[LocalServer | None, str]]:
         return
     with local_server(binaries, SETTINGS, MEMORY if MEMORY.is_dir() else None) as running:
         yield running, ""
+
+
+def conditions(running: LocalServer) -> str:
+    """Return where the server's data lie and how it is set, since the ratios depend on it."""
+    settings = ", ".join(f"{name}={value}" for name, value in SETTINGS.items())
+    place = "in memory, where a flush of the WAL costs nothing" if _in_memory(running.folder) else "on disk"
+    return f"data {place}; {settings}"
+
+
+def _in_memory(folder: Path) -> bool:
+    return folder.is_relative_to(MEMORY)
 
 
 def connection_options(url: str) -> list[str]:

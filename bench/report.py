@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from bench import postgres
 from bench.figures import Figure, Status, as_json, verdict
 from bench.stage import Stage
 from daemon import __version__
@@ -87,6 +88,7 @@ def machine(stage: Stage) -> dict[str, Any]:
     version = stage.server.execute("SHOW server_version")[0][0] if stage.server else None
     return {
         **environment(sqlite_version=apsw.sqlite_lib_version(), server_version=version),
+        "server_conditions": postgres.conditions(stage.server) if stage.server else None,
         "kernel": platform.release(),
         "load_average": list(os.getloadavg()),
         "soakd": __version__,
@@ -123,7 +125,7 @@ def save(found: dict[str, Any], folder: Path, started: datetime) -> Path:
 def show(figures: Sequence[Figure], facts: dict[str, Any], console: Console) -> None:
     """Print the table and the machine."""
     console.print(table(figures))
-    server = f", PostgreSQL {facts['server']}" if facts["server"] else ""
+    server = f", PostgreSQL {facts['server']} ({facts['server_conditions']})" if facts["server"] else ""
     memory = f"{facts['memory_bytes'] / 2**30:.0f} GiB" if facts["memory_bytes"] else "memory unknown"
     console.print(
         f"{facts['cpu']}, {facts['usable_cores']} cores, {memory}, kernel {facts['kernel']}, "

@@ -17,6 +17,7 @@ from bench.stage import BenchError, Stage
 from daemon.backends.postgres_copy import RowEncoder
 from daemon.config import Settings
 from daemon.workloads.events import EVENTS
+from tests.servers import LocalServer
 
 FASTER = Goal(0.2, 0.3)
 CHEAPER = Goal(8, 3, "%", smaller=True)
@@ -182,6 +183,16 @@ def test_what_pgbench_and_psql_say_is_understood(pattern: re.Pattern[str], said:
     match = pattern.search(said)
     assert match is not None
     assert match[1] == number
+
+
+@pytest.mark.parametrize(("parent", "place"), [(postgres.MEMORY, "in memory"), (Path("/var"), "on disk")])
+def test_the_report_says_where_the_servers_data_lie_and_how_it_is_set(parent: Path, place: str) -> None:
+    """A WAL flush that costs nothing moves the ratios: nobody is to take one for the other."""
+    server = LocalServer.__new__(LocalServer)
+    server.folder = parent / "soakd-pg-x"
+    said = postgres.conditions(server)
+    assert place in said
+    assert all(f"{name}={value}" in said for name, value in postgres.SETTINGS.items())
 
 
 def test_a_run_of_pgbench_without_failures_is_taken() -> None:
