@@ -15,6 +15,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: the command line without the program's name; None takes the process's.
     """
+    _open_streams()
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         return _run(given)
@@ -33,6 +34,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:  # noqa: BLE001 - the last boundary: a bug must not end in a page of traceback
         _confess(error)
         return ExitCode.BUG
+
+
+def _open_streams() -> None:
+    """See that the three standard streams are open: else a socket or a database becomes one of them."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    sys.stdout = sys.stdout or open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
 
 
 def _run(arguments: Sequence[str]) -> int:

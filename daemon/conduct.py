@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 from collections.abc import Sequence
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any
 
@@ -12,7 +12,7 @@ from daemon.clock import Clock
 from daemon.config import Settings
 from daemon.endpoint import endpoint
 from daemon.engines import EngineProcess
-from daemon.errors import DataLossError, ExitCode, TargetError
+from daemon.errors import DataLossError, ExitCode, OpError, TargetError
 from daemon.recount import tables_of
 from daemon.run import Run
 from daemon.screen import Screen
@@ -27,7 +27,9 @@ ABORT_WITHIN = 3.0  # s that engines, and then the books, get after a second sig
 LOOK_WITHIN = 1.0  # s for the engines' present figures
 
 
-async def conduct(settings: Settings, clock: Clock, engines: Sequence[EngineProcess]) -> int:
+async def conduct(
+    settings: Settings, clock: Clock, engines: Sequence[EngineProcess], signals: Signals
+) -> int:
     """Make one run with the engines that were started for it; return the exit code.
 
     Raises:
@@ -36,8 +38,6 @@ async def conduct(settings: Settings, clock: Clock, engines: Sequence[EngineProc
         DataLossError: acknowledged rows are missing.
     """
     async with AsyncExitStack() as stack:
-        signals = Signals()
-        signals.install(stack)
         if settings.summary:
             check_writable(settings.summary)
         screen = Screen(settings, clock)
@@ -60,10 +60,10 @@ async def conduct(settings: Settings, clock: Clock, engines: Sequence[EngineProc
         if books.problem:
             screen.note("run.unsettled", reason=books.problem, in_doubt=books.total.in_doubt)
         run.enter("finished")
-        summary = summarize(run, books, workload.ops, signals.reason)
+        summary = summarize(run, books, workload.ops)
+        await screen.end(summary)
         if settings.summary:
             write_summary(settings.summary, summary)
-        await screen.end(summary)
         return _verdict(books, signals)
 
 
@@ -74,8 +74,9 @@ def _kill(shards: list[Shard]) -> None:
 
 async def _cancel(task: asyncio.Future[Any]) -> None:
     task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
+    await asyncio.wait({task})
+    if not task.cancelled():
+        task.exception()  # looked at, so that nobody complains; what it was about is over
 
 
 async def _make_ready(run: Run, workload: Workload) -> None:
@@ -97,6 +98,8 @@ async def _prepare(run: Run, workload: Workload) -> None:
         run.number = await ledger.register(backend, record)
         if not settings.pools.writers:
             run.existing = await ledger.readable(backend, workload.tables[0])
+    except OpError as error:
+        raise TargetError(f"cannot prepare the target: {error}") from error
     finally:
         await backend.close()
 
@@ -117,7 +120,9 @@ async def _load(run: Run, signals: Signals, screen: Screen) -> None:
             await asyncio.gather(*(shard.look(LOOK_WITHIN) for shard in run.shards))
             run.leave_out()
         await _until(settings.duration, signals.stop, engines)
-        run.end_measure()
+        # The figures first: an operation that ends in the drain is counted, but in no rate.
+        await asyncio.gather(*(shard.look(LOOK_WITHIN) for shard in run.shards))
+        run.end_measure(signals.reason)
         for shard in run.shards:
             shard.stop(settings.batch.drain_timeout)
         await _until(settings.batch.drain_timeout + DRAIN_GRACE, signals.abort, engines)
@@ -148,7 +153,7 @@ async def _close_books(run: Run, workload: Workload, signals: Signals) -> Books:
         for life in shard.lives
     }
     make = partial(plan.make_backend, run.settings, run.clock)
-    closing = asyncio.ensure_future(settle(make, workload.tables, accounts, stop_reason=signals.reason))
+    closing = asyncio.ensure_future(settle(make, workload.tables, accounts, stop_reason=run.stop_reason))
     await _until(0, signals.abort, closing)
     await asyncio.wait({closing}, timeout=ABORT_WITHIN)  # it is done, or there was a second signal
     if closing.done():

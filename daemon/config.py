@@ -17,7 +17,7 @@ from pydantic import (
 )
 
 from daemon.errors import UsageError
-from daemon.target import MASK, parse_target, redact
+from daemon.target import MASK, parse_target
 from daemon.units import format_duration, format_size, parse_duration, parse_size
 
 Duration = Annotated[
@@ -38,7 +38,7 @@ PageSize = Annotated[
     BeforeValidator(parse_size),
 ]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Rate = Annotated[float, Field(gt=0, le=10_000_000, allow_inf_nan=False)]
+Rate = Annotated[float, Field(ge=0.000_001, le=10_000_000, allow_inf_nan=False)]
 
 MAX_SHARDS = 64
 MAX_WORKERS = 10_000
@@ -282,7 +282,7 @@ class Log(Section):
     format: Literal["auto", "json", "console"] = Field(
         "auto", description="auto: a live panel on a terminal, JSON lines elsewhere."
     )
-    interval: Duration = Field(5.0, gt=0, description="Time between two progress events.")
+    interval: Duration = Field(5.0, ge=0.1, description="Time between two progress events.")
 
 
 class Settings(Section):
@@ -327,6 +327,15 @@ class Settings(Section):
             raise ValueError(
                 "pools.writers and pools.readers are both 0: there is no load; raise one of them"
             )
+        for workers, rate, name, noun in (
+            (self.pools.writers, self.pools.write_rate, "write", "writers"),
+            (self.pools.readers, self.pools.read_rate, "read", "readers"),
+        ):
+            if rate is not None and not workers:
+                raise ValueError(
+                    f"pools.{name}_rate is {rate:g} and pools.{noun} is 0: nobody would work at that rate; "
+                    f"raise pools.{noun} or leave pools.{name}_rate out"
+                )
         busy = [n for n in (self.pools.writers, self.pools.readers) if n]
         if self.shards > min(busy):
             raise ValueError(
@@ -338,7 +347,7 @@ class Settings(Section):
     def public(self) -> dict[str, Any]:
         """Return the settings as JSON data, with secrets masked."""
         shown: dict[str, Any] = self.model_dump(mode="json")
-        shown["target"] = redact(self.target.get_secret_value())
+        shown["target"] = shown_address(self.target.get_secret_value())
         for section, secret in (("postgres", "password"), ("http", "password_hash")):
             if shown[section][secret] is not None:
                 shown[section][secret] = MASK

@@ -104,7 +104,7 @@ async def versions(backend: Backend) -> dict[str, str]:
     if backend.dialect.name not in statements:
         return {}
     name, sql = statements[backend.dialect.name]
-    return {name: str((await _do(backend, _rows, sql, ()))[0][0])}
+    return {name: str((await _ask(backend, _rows, sql, ()))[0][0])}
 
 
 async def register(backend: Backend, record: RunRecord) -> int:
@@ -184,7 +184,7 @@ async def quiet(backend: Backend, run: int, *, insist: bool) -> bool:
         return True  # the sessions of SQLite die with their process
     what = "count(pg_terminate_backend(pid))" if insist else "count(*)"
     sql = f"SELECT {what} FROM pg_stat_activity WHERE application_name LIKE %s"
-    return not (await _do(backend, _rows, sql, (f"% {run}/%",)))[0][0]
+    return not (await _ask(backend, _rows, sql, (f"% {run}/%",)))[0][0]
 
 
 async def stored(backend: Backend, table: Table, identity: Identity) -> int:
@@ -197,7 +197,7 @@ async def stored(backend: Backend, table: Table, identity: Identity) -> int:
         "SELECT count(*) FROM {rows} WHERE run = ? AND shard = ? AND seq >= ? AND seq < ?", rows=table.name
     )
     first = identity.first_seq
-    rows = await _do(backend, _rows, sql, (identity.run, identity.shard, first, first + EPOCH_KEYS))
+    rows = await _ask(backend, _rows, sql, (identity.run, identity.shard, first, first + EPOCH_KEYS))
     return int(rows[0][0])
 
 
@@ -212,7 +212,7 @@ async def by_worker(backend: Backend, table: Table, run: int) -> list[WorkerRows
         f"FROM {{rows}} WHERE run = ? GROUP BY shard, worker, seq / {EPOCH_KEYS} ORDER BY 1, 2, 3",
         rows=table.name,
     )
-    return [WorkerRows(*row) for row in await _do(backend, _rows, sql, (run,))]
+    return [WorkerRows(*row) for row in await _ask(backend, _rows, sql, (run,))]
 
 
 async def load_run(backend: Backend, wanted: int | None = None) -> RunRecord:
@@ -223,10 +223,10 @@ async def load_run(backend: Backend, wanted: int | None = None) -> RunRecord:
         OpError: the target refused.
     """
     dialect = backend.dialect
-    if not await _do(backend, _exists, dialect, RUNS.name):
+    if not await _ask(backend, _exists, dialect, RUNS.name):
         raise UsageError("soakd has never run against this target: there is nothing to look at")
     names = ", ".join(name for name, _ in RUNS.columns)
-    newest = await _do(
+    newest = await _ask(
         backend, _rows, dialect.sql(f"SELECT {names} FROM {{r}} ORDER BY run DESC", r="runs"), ()
     )
     found = [row for row in newest if wanted in (None, row[0])]
@@ -235,7 +235,7 @@ async def load_run(backend: Backend, wanted: int | None = None) -> RunRecord:
         raise UsageError(f"no run {wanted} in this target; the newest there: {known}")
     columns = ", ".join(name for name, _ in ACCOUNTS.columns[1:])
     sql = dialect.sql(f"SELECT {columns} FROM {{a}} WHERE run = ?", a="accounts")
-    accounts = await _do(backend, _rows, sql, (found[0][0],))
+    accounts = await _ask(backend, _rows, sql, (found[0][0],))
     run, version, workload, writers, shards, reason = found[0]
     by_life = {(a[0], a[1]): Account(*a[2:]) for a in accounts}
     return RunRecord(run, version, workload, writers, shards, reason, by_life)
@@ -254,19 +254,24 @@ async def readable(backend: Backend, table: Table) -> list[Stretch]:
     lowest = dialect.sql(f"SELECT min(seq) {where}", t=table.name)
     highest = dialect.sql(f"SELECT max(seq) {where} AND seq < ?", t=table.name)
     runs = dialect.sql("SELECT run, writers, shards FROM {r} WHERE writers > 0 ORDER BY run DESC", r="runs")
-    for run, writers, shards in await _do(backend, _rows, runs, ()):
+    for run, writers, shards in await _ask(backend, _rows, runs, ()):
         found = []
         for shard, worker in product(range(shards), range(-(-writers // shards))):
             key = (run, shard, worker)
-            first = (await _do(backend, _rows, lowest, key))[0][0]
+            first = (await _ask(backend, _rows, lowest, key))[0][0]
             if first is not None:
                 # After a restart the numbers go on far away: only the first life's stretch is read.
                 end = (first // EPOCH_KEYS + 1) * EPOCH_KEYS
-                last = (await _do(backend, _rows, highest, (*key, end)))[0][0]
+                last = (await _ask(backend, _rows, highest, (*key, end)))[0][0]
                 found.append(Stretch(run, shard, worker, first, last - first + 1))
         if found:
             return found
     return []
+
+
+async def _ask(backend: Backend, fn: TxFn, *args: object) -> Any:  # noqa: ANN401 - whatever fn returns
+    """Read; in SQLite without the write lock, which a run may want meanwhile."""
+    return (await backend.transact(Transaction(fn, args, read_only=True))).result
 
 
 async def _do(backend: Backend, fn: TxFn, *args: object) -> Any:  # noqa: ANN401 - whatever fn returns

@@ -8,11 +8,10 @@ from daemon.config import Settings
 from daemon.load.messages import EnginePlan
 from daemon.load.vitals import rss_bytes
 from daemon.record.account import Account
+from daemon.record.catalog import PHASES, ROW_OUTCOMES
 from daemon.record.snapshot import Snapshot
 from daemon.shards import Listener, Shard
 from daemon.workloads.base import Identity, Stretch
-
-PHASES = ("preparing", "warming up", "running", "draining", "finished")
 
 
 class Run:
@@ -29,6 +28,8 @@ class Run:
         self.seed = seed
         self.existing: Sequence[Stretch] = ()
         self.warm = Snapshot()
+        self.at_end = Snapshot()
+        self.stop_reason = "duration"
         self.started_at = clock.wall()
         self.measured_from = clock.now()
         self.measured_until: float | None = None
@@ -77,14 +78,20 @@ class Run:
         self.started_at = self.clock.wall()
         self.measured_from = self.clock.now()
 
-    def end_measure(self) -> None:
-        """End the measured part: what the drain still finishes counts, its time does not."""
+    def end_measure(self, stop_reason: str) -> None:
+        """End the measured part: what the drain still finishes is counted, but in no rate."""
+        self.at_end = self.snapshot()
         self.enter("draining")
         self.measured_until = self.clock.now()
+        self.stop_reason = stop_reason
 
     def measured(self) -> Snapshot:
         """Return what was counted in the measured part."""
         return self.snapshot().since(self.warm)
+
+    def timely(self) -> Snapshot:
+        """Return what of that was done before the measured part ended, for the rates."""
+        return self.at_end.since(self.warm)
 
     @property
     def duration(self) -> float:
@@ -103,7 +110,7 @@ class Run:
             merged.counters["soakd_engine_restarts_total", str(shard.number)] = shard.restarts
             merged.counters["soakd_engine_gap_seconds_total", str(shard.number)] = shard.gap_seconds
         rows = self.rows()
-        for outcome in ("accepted", "committed", "failed", "abandoned"):
+        for outcome in ROW_OUTCOMES:
             merged.counters["soakd_rows_total", outcome] = getattr(rows, outcome)
         merged.counters["soakd_rows_in_doubt_total",] = rows.in_doubt
         gauges = merged.gauges

@@ -1,6 +1,7 @@
 """What a run shows of itself: a live panel on a terminal, one JSON event per interval elsewhere."""
 
 import asyncio
+import io
 import sys
 from contextlib import AsyncExitStack, suppress
 from typing import Any
@@ -20,7 +21,7 @@ from daemon.run import Run
 REFRESH = 0.25  # s between two looks at the figures
 RATE_SPAN = 2.0  # s that present rates are taken over
 RECENT_SPAN = 10.0  # s that present percentiles are taken over
-WARNINGS = frozenset({"engine.died", "engine.restart_failed", "row.failed", "run.unsettled"})
+WARNINGS = frozenset({"engine.died", "engine.restart_failed", "row.failed", "run.unsettled", "screen.failed"})
 
 
 class Screen:
@@ -43,6 +44,8 @@ class Screen:
     def open(self) -> None:
         """Take the terminal, or the log stream."""
         stream = sys.stdout
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that knows ASCII only
         if self._panel:
             self._view = self._shown.enter_context(LiveView(self._console))
             stream = self._view.stream
@@ -91,10 +94,17 @@ class Screen:
         try:
             while True:
                 if self._view:
-                    self._draw(self._view, run)
+                    await self._try_to_draw(self._view, run)
                 await asyncio.sleep(REFRESH if self._view else 1.0)
         finally:
             jobs.stop()
+
+    async def _try_to_draw(self, view: LiveView, run: Run) -> None:
+        try:
+            self._draw(view, run)
+        except Exception as error:  # noqa: BLE001 - a boundary: a picture that fails must not end the run
+            await self.close()
+            self.note("screen.failed", reason=repr(error))
 
     def _draw(self, view: LiveView, run: Run) -> None:
         mark = Mark.of(self._clock.now(), run.snapshot())

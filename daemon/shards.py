@@ -3,6 +3,7 @@
 import asyncio
 import mmap
 import os
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -29,6 +30,8 @@ from daemon.record.snapshot import Snapshot
 STDERR_READ = 4096  # bytes at the end of a dead engine's stderr that are looked at
 RESPAWN_INITIAL = 0.1  # s
 RESPAWN_CAP = 5.0  # s
+HEALTHY = 10.0  # s of life after which the next death is not held against it
+_ERROR = re.compile(r"[\s|+]*[\w.]+(Error|Exception|Exit|Interrupt)\b(?!Group)")
 KILL_AFTER = 10.0  # s beyond the drain time-out, for an engine that does not answer
 
 
@@ -69,6 +72,7 @@ class Life:
     def bury(self) -> None:
         """Keep the account of a dead process and give back what it held here."""
         self.last = self.account
+        self.snapshot = Snapshot()
         self.counters.close()
         self.stderr.close()
 
@@ -109,6 +113,8 @@ class Shard:
         self._gaps = 0.0
         self._died: float | None = None  # while there is no process that loads
         self._stopping = False
+        self._pause = RESPAWN_INITIAL
+        self._began = clock.now()
 
     @property
     def gap_seconds(self) -> float:
@@ -222,7 +228,11 @@ class Shard:
 
     async def _replace(self, epoch: int) -> Life | None:
         """Start processes until one is connected and loading; None when told to stop meanwhile."""
-        pause, told = RESPAWN_INITIAL, ""
+        told = ""
+        if self._clock.now() - self._began > HEALTHY:
+            self._pause = RESPAWN_INITIAL
+        else:
+            await self._rest()
         while not self._stopping:
             life = await begin(epoch, await start_engine())
             self.lives.append(life)
@@ -230,6 +240,7 @@ class Shard:
             answer = await life.channel.receive()
             if isinstance(answer, Ready):
                 life.channel.send(Start())
+                self._began = self._clock.now()
                 return life
             await self._reap(life)
             self.lives.pop()
@@ -238,9 +249,13 @@ class Shard:
             if reason != told:  # once, and not each few seconds of a long outage
                 self._notify("engine.restart_failed", shard=self.number, reason=reason)
             told = reason
-            await asyncio.sleep(pause)
-            pause = min(RESPAWN_CAP, 2 * pause)
+            await self._rest()
         return None
+
+    async def _rest(self) -> None:
+        """Pause before the next process, each time longer until one lives for a while."""
+        await asyncio.sleep(self._pause)
+        self._pause = min(RESPAWN_CAP, 2 * self._pause)
 
     def _notify_death(self, life: Life) -> None:
         self._notify(
@@ -256,4 +271,5 @@ class Shard:
         end = life.stderr.seek(0, os.SEEK_END)
         life.stderr.seek(max(0, end - STDERR_READ))
         lines = life.stderr.read().decode(errors="replace").strip().splitlines()
-        return lines[-1] if lines else "no message"
+        named = [line.strip() for line in lines if _ERROR.match(line)]
+        return (named or lines or ["no message"])[-1]

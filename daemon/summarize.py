@@ -19,7 +19,7 @@ from daemon.settle import Books
 LIMITED_SHARE = 0.1  # share of the time from which the engine counts as the bottleneck of the run
 
 
-def summarize(run: Run, books: Books, ops: Sequence[OpSpec], stop_reason: str) -> dict[str, Any]:
+def summarize(run: Run, books: Books, ops: Sequence[OpSpec]) -> dict[str, Any]:
     """Return the summary of a run whose books are closed: JSON data."""
     settings, measured = run.settings, run.measured()
     limited = measured.total("soakd_generator_limited_seconds_total")
@@ -31,13 +31,18 @@ def summarize(run: Run, books: Books, ops: Sequence[OpSpec], stop_reason: str) -
         config=settings.public(),
         started_at=run.started_at,
         duration=run.duration,
-        stop_reason=stop_reason,
+        stop_reason=run.stop_reason,
         durability=plan.durability(settings),
         generator_limited=limited > LIMITED_SHARE * run.duration * settings.shards,
         environment=environment(**run.versions),
     )
     summary = build_summary(
-        facts=facts, snapshot=measured, ops=ops, pools=pool_plans(settings), rows=books.total._asdict()
+        facts=facts,
+        snapshot=measured,
+        timely=run.timely(),
+        ops=ops,
+        pools=pool_plans(settings),
+        rows=books.total._asdict(),
     )
     summary["rows"]["lost"] = books.lost
     summary["accounts"] = [
@@ -63,17 +68,35 @@ def check_writable(path: Path) -> None:
     Raises:
         UsageError: the path is a folder, or its folder is missing or read-only.
     """
-    folder = path.parent
+    folder = path.resolve().parent
     if path.is_dir():
         raise UsageError(f"summary {path}: is a folder; name a file")
     if not folder.is_dir():
         raise UsageError(f"summary {path}: there is no folder {folder}; create it first")
-    if not os.access(path if path.exists() else folder, os.W_OK):
+    if not os.access(path if _is_special(path) else folder, os.W_OK):
         raise UsageError(f"summary {path}: cannot be written; choose another place")
 
 
 def write_summary(path: Path, summary: dict[str, Any]) -> None:
-    """Write the summary as JSON, in full or not at all."""
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_bytes(orjson.dumps(summary, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
-    partial.replace(path)
+    """Write the summary as JSON: a file in full or not at all, a pipe or a device as it is.
+
+    Raises:
+        UsageError: it cannot be written.
+    """
+    text = orjson.dumps(summary, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    file = path.resolve()  # a link stays a link
+    try:
+        if _is_special(file):
+            file.write_bytes(text)
+        else:
+            partial = file.with_name(f".{file.name}.partial")
+            partial.write_bytes(text)
+            partial.replace(file)
+    except OSError as error:
+        raise UsageError(
+            f"summary {path}: cannot be written ({error.strerror}); it was shown instead"
+        ) from None
+
+
+def _is_special(path: Path) -> bool:
+    return path.exists() and not path.is_file()

@@ -1,10 +1,12 @@
 """The supervisor process: starts the engines first of all, then does everything else."""
 
 import asyncio
+from contextlib import AsyncExitStack
 
 from daemon.clock import SystemClock
 from daemon.config import Settings
 from daemon.engines import start_engine
+from daemon.signals import Signals
 
 
 def run(settings: Settings) -> int:
@@ -19,8 +21,11 @@ def run(settings: Settings) -> int:
 
 
 async def _supervise(settings: Settings) -> int:
-    engines = [await start_engine() for _ in range(settings.shards)]
-    # Imported only now: an engine needs a third of a second to load its libraries, and so do we.
-    from daemon.conduct import conduct  # noqa: PLC0415
+    async with AsyncExitStack() as stack:
+        signals = Signals()
+        signals.install(stack)
+        engines = [await start_engine() for _ in range(settings.shards)]
+        # Imported only now: an engine needs a third of a second to load its libraries, and so do we.
+        from daemon.conduct import conduct  # noqa: PLC0415
 
-    return await conduct(settings, SystemClock(), engines)
+        return await conduct(settings, SystemClock(), engines, signals)

@@ -44,6 +44,9 @@ def parse_target(url: str) -> Target:
         # its text may quote the part with the password
         raise UsageError(f"the target is not an address; {HOW_TO_WRITE}") from None
     if parts.scheme in ("postgresql", "postgres"):
+        if any(character.isspace() for character in url):
+            # Not shown: a password with a space in it is not one to `redact`.
+            raise UsageError("target: there is white space in the address; write it as %20")
         return Target("postgres", url)
     if parts.scheme == "null":
         return Target("null", url)
@@ -72,6 +75,14 @@ def _sqlite_file(url: str) -> Path:
             f"target {redact(url)!r}: a run needs a file, write sqlite:///file.db; or use null://"
         )
     return Path(path)
+
+
+def shown(url: str) -> str:
+    """Return a target address without its password; one that is no address, without anything."""
+    head, mark, rest = url.partition("://")
+    if mark and head != "sqlite" and any(character.isspace() for character in rest):
+        return f"{head}://{MASK}"  # a password with a space in it is not one to `redact`
+    return redact(url)
 
 
 def redact(text: str) -> str:

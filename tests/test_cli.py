@@ -483,3 +483,15 @@ def test_the_shell_can_complete(words: str, offers: str) -> None:
 def test_the_flags_of_other_commands_are_those_of_run_less_json() -> None:
     """There --json is about the command's own answer."""
     assert {flag.name for flag in RUN_FLAGS} - {flag.name for flag in FLAGS} == {"--json"}
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_standard_streams_do_no_harm(closed: str, tmp_path: Path) -> None:
+    """A run ends well, and no socket or database takes the place of a stream."""
+    command = (
+        f"exec {sys.executable} -m daemon run --target null:// --duration 100ms --listen 127.0.0.1:0 {closed}"
+    )
+    done = subprocess.run(
+        ["sh", "-c", command], check=False, timeout=60, cwd=tmp_path, env={**PLAIN, "PYTHONPATH": str(ROOT)}
+    )
+    assert done.returncode == 0

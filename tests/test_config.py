@@ -130,3 +130,11 @@ def test_what_is_shown_can_be_read_again() -> None:
     """Durations and sizes keep their meaning through JSON."""
     settings = Settings.model_validate({"duration": "90m", "sqlite": {"wal_limit": "1GiB"}})
     assert Settings.model_validate(json.loads(json.dumps(settings.public()))) == settings
+
+
+@pytest.mark.parametrize("pool", ["write", "read"])
+def test_a_rate_that_nobody_works_at_is_refused(pool: str) -> None:
+    """No writers and a write rate contradict each other."""
+    noun = {"write": "writers", "read": "readers"}[pool]
+    with pytest.raises(ValidationError, match=f"pools.{noun} is 0"):
+        Settings.model_validate({"pools": {noun: 0, f"{pool}_rate": 10}})

@@ -260,6 +260,50 @@ def test_full_queue_blocks_or_drops_as_told() -> None:
             assert seqs == list(range(len(seqs)))
 
 
+def test_think_time_does_not_slow_an_open_loop() -> None:
+    """Its schedule alone says when."""
+    _, snapshot = loaded(PoolPolicy(workers=1, schedule=Constant(100.0), think_time=0.1), 5.0)
+    assert outcomes(snapshot, "ok") == pytest.approx(500, abs=1)
+
+
+@pytest.mark.parametrize("rate", [1e-6, 1e-3])
+def test_a_tiny_rate_waits_for_its_turn(rate: float) -> None:
+    """The first operation is due at once, the second one in a long time."""
+    _, snapshot = loaded(PoolPolicy(workers=2, schedule=Constant(rate)), 900.0)
+    assert outcomes(snapshot, "ok") == 1
+
+
+def test_operation_cut_off_by_the_end_of_the_drain_has_an_outcome() -> None:
+    """Cancelled workers leave a drop with the reason `aborted`, one each."""
+
+    async def main(clock: VirtualClock) -> Snapshot:
+        rig = Rig(clock, "reader", PoolPolicy(3), BatchPolicy(1, 0, 1), 60.0)
+        task = asyncio.ensure_future(rig.pool.run())
+        await asyncio.sleep(1.0)
+        task.cancel()
+        await asyncio.wait({task})
+        return rig.recorder.snapshot()
+
+    assert virtual.run(main).counters["soakd_ops_dropped_total", "reader", "aborted"] == 3
+
+
+def test_writers_that_gave_up_waiting_for_room_are_forgotten() -> None:
+    """While a write hangs, no more futures are kept than there are writers."""
+
+    async def main(clock: VirtualClock) -> int:
+        policy = PoolPolicy(workers=20, op_timeout=0.02)
+        rig = Rig(clock, "writer", policy, BatchPolicy(size=1, timeout=0, capacity=1), 1e6)
+        tasks = [asyncio.ensure_future(rig.pool.run()), asyncio.ensure_future(rig.writer.run())]
+        await asyncio.sleep(5.0)
+        waiting = len(rig.writer._waiting)
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        return waiting
+
+    assert virtual.run(main) <= 20
+
+
 def test_stop_ends_sleeping_workers_at_once() -> None:
     """A pool of one operation per hour stops without waiting for its next turn."""
 

@@ -71,10 +71,30 @@ def summarize(
     return build_summary(
         facts=RunFacts(**{**given, **(facts or {})}),
         snapshot=recorded() if snapshot is None else snapshot,
+        timely=recorded() if snapshot is None else snapshot,
         ops=OPS,
         pools=pools or {"writer": PoolPlan(10), "reader": PoolPlan(5)},
         rows=rows or ROWS,
     )
+
+
+def test_rates_are_made_from_what_was_done_in_time() -> None:
+    """What the drain still finished is counted, but in no rate: its time is not in the duration."""
+    final = recorded()
+    facts = RunFacts(
+        "1", "0", "null://", "events", {}, 0.0, 10.0, "duration", "", generator_limited=False, environment={}
+    )
+    summary = build_summary(
+        facts=facts,
+        snapshot=final,
+        timely=Snapshot({key: value / 2 for key, value in final.counters.items()}),
+        ops=OPS,
+        pools={"writer": PoolPlan(10), "reader": PoolPlan(5)},
+        rows=ROWS,
+    )
+    append = summary["ops"]["append"]
+    assert append["ok"] > 0
+    assert append["rate"] == append["ok"] // 2 / 10.0
 
 
 def shown(summary: dict[str, Any], width: int = 80) -> str:

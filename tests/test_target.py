@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.errors import UsageError
-from daemon.target import MASK, parse_target, redact
+from daemon.target import MASK, parse_target, redact, shown
 
 
 @pytest.mark.parametrize(
@@ -42,6 +42,7 @@ def test_an_address_says_which_database_it_is(url: str, kind: str, path: Path | 
         ("sqlite:///a#b.db", "nothing may follow the file"),
         ("sqlite:///:memory:", "a run needs a file"),
         ("postgresql://[::1/db", "not an address"),
+        ("postgresql://me:a b@host/db", "white space"),
     ],
 )
 def test_an_address_that_cannot_be_used_is_refused_with_what_to_write(url: str, says: str) -> None:
@@ -60,6 +61,7 @@ def test_an_address_that_cannot_be_used_is_refused_with_what_to_write(url: str, 
         "sqlite://me:hunter2@host/x?y",
         "postgresql://me:hunter2@[host/db",
         "hunter2",
+        "postgresql://me:a hunter2@host/db",
     ],
 )
 def test_a_refused_address_does_not_show_its_password(url: str) -> None:
@@ -98,3 +100,9 @@ def test_no_password_of_an_address_survives(secret: str) -> None:
     """Whatever characters it is made of, escaped or not."""
     secret = f"<{secret}>"
     assert secret not in redact(f"cannot reach postgresql://me:{secret}@host/db today")
+
+
+def test_a_password_with_a_space_is_not_shown() -> None:
+    """Such an address cannot be used, but the settings can still be printed."""
+    assert shown("postgresql://me:hun ter2@host/db") == f"postgresql://{MASK}"
+    assert shown("sqlite:///my folder/a.db") == "sqlite:///my folder/a.db"

@@ -8,7 +8,14 @@ import apsw
 from daemon.backends.base import INFINITY, SQLITE
 from daemon.backends.lane import Lanes
 from daemon.backends.sqlite_connection import Pragmas
-from daemon.backends.sqlite_file import check_file_system, check_library, check_path, read_mounts, remove
+from daemon.backends.sqlite_file import (
+    check_file_system,
+    check_library,
+    check_path,
+    claim,
+    read_mounts,
+    remove,
+)
 from daemon.backends.sqlite_session import Batch, Session
 from daemon.backends.wal import WalPolicy
 from daemon.clock import Clock
@@ -73,7 +80,7 @@ class SqliteBackend:
         ]
         self._writer = Lanes("sqlite-writer", [writer], self._clock)
         self._readers = Lanes("sqlite-reader", readers, self._clock)
-        new = not path.exists()
+        new = claim(path)
         try:
             await self._writer.open()
             await self._readers.open()

@@ -71,6 +71,23 @@ def _check(path: Path) -> None:
         )
 
 
+def claim(path: Path) -> bool:
+    """Make an empty file if there is none; return whether it was made here, and may be removed again.
+
+    Raises:
+        TargetError: it cannot be made.
+    """
+    try:
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o644))
+    except FileExistsError:
+        return False
+    except OSError as error:
+        raise TargetError(
+            f"SQLite file {path} cannot be made: {error.strerror}; choose another place"
+        ) from None
+    return True
+
+
 def check_file_system(path: Path, mounts: Iterable[str]) -> None:
     """Refuse a network file system.
 

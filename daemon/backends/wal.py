@@ -6,8 +6,9 @@ FRAME_HEADER = 24  # bytes before each page in the WAL
 REST = 10.0
 """After an attempt that readers kept waiting, the next one comes no sooner than this many times its
 duration later: a pinned reader costs the writer at most a tenth of its time."""
-PATIENCE = 0.25
-"""Longest time, s, that a RESTART waits for readers."""
+PATIENCE = 2.0
+"""Longest time, s, that a RESTART waits for readers. Those that begin meanwhile read past the WAL, so
+it has to outlast one read only; with less than the longest one takes, the WAL would grow without end."""
 
 
 class Checkpoint(NamedTuple):

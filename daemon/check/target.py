@@ -1,6 +1,5 @@
 """Look at whatever target the settings name, and at the files they name."""
 
-import os
 from pathlib import Path
 
 from daemon import plan
@@ -9,6 +8,7 @@ from daemon.clock import Clock
 from daemon.config import Settings
 from daemon.errors import UsageError
 from daemon.observe.auth import read_password_file
+from daemon.summarize import check_writable
 from daemon.target import parse_target
 
 
@@ -55,11 +55,7 @@ def check_files(settings: Settings) -> Finding:
         if file is not None:
             _readable(key, file)
     if settings.summary is not None:
-        folder = settings.summary.parent
-        if settings.summary.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-            raise UsageError(
-                f"summary {settings.summary}: cannot be written; name a file in a folder that can be"
-            )
+        check_writable(settings.summary)
     return Finding("configuration", "ok", "all values are valid and all files can be used")
 
 

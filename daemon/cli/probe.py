@@ -82,7 +82,7 @@ def ask(question: Question) -> str | None:
         connection.request("GET", urlsplit(question.url).path, headers=headers)
         answer = connection.getresponse()
         text = answer.read(200).decode("utf-8", "replace").strip()
-    except (OSError, http.client.HTTPException) as error:
+    except (OSError, http.client.HTTPException, UnicodeError) as error:
         return f"no answer: {' '.join(str(error).split()) or type(error).__name__}"
     finally:
         connection.close()

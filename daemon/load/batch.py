@@ -135,6 +135,11 @@ class BatchWriter:
         self._waiting.append(future)
         return future
 
+    def forget(self, room: Ack) -> None:
+        """Wait for room no longer."""
+        if room in self._waiting:
+            self._waiting.remove(room)
+
     def claim(self, values: Values, intended: float, dispatched: float) -> Ack:
         """Accept a row into the room that `room` promised.
 

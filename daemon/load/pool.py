@@ -17,6 +17,7 @@ from daemon.workloads.base import Workload
 
 MIX_BLOCK = 512  # operations drawn at a time
 SKIP_BLOCK = 1000  # missed turns counted before other tasks get the loop
+LONGEST_SLEEP = 3600.0  # s; who sleeps longer looks at the time again
 ERROR_PAUSE_CAP = 1.0  # s; longest pause of a closed-loop worker while the database is away
 
 
@@ -148,7 +149,7 @@ class Pool:
                     # A closed loop would spin while the database is away.
                     failures += 1
                     await self._sleep(min(ERROR_PAUSE_CAP, 0.01 * 2.0 ** min(failures, 30)))
-                if self.policy.think_time:
+                if self._arrivals is None and self.policy.think_time:
                     await self._sleep(self.policy.think_time)
         finally:
             self.active -= 1
@@ -205,6 +206,7 @@ class Pool:
             return
         tick = self.policy.timer_resolution
         wake = self._loop.create_future()
+        seconds = min(seconds, LONGEST_SLEEP)
         delay = math.ceil(seconds / tick) * tick if tick else seconds
         timer = self._loop.call_later(delay, _wake, wake)
         self._sleeping.add(wake)
@@ -230,6 +232,9 @@ class Pool:
             return error.error_class != "connection"
         except Stopping:
             self._unaccepted(op, work, "stopping")
+        except asyncio.CancelledError:
+            self._recorder.drop(op, "aborted")  # cut off by the end of the drain: nobody knows how it ended
+            raise
         finally:
             self.in_flight -= 1
         return True
@@ -258,6 +263,7 @@ class Pool:
             try:
                 await room
             except OpError:
+                writer.forget(room)
                 self._workload.unused(row)
                 raise
             ack = writer.claim(row.values, intended, dispatched)

@@ -28,7 +28,7 @@ METRICS: Mapping[str, Metric] = {
     "soakd_ops_dropped_total": Metric(
         "counter",
         ("pool", "reason"),
-        "Intended operations that never ran: backlog, outage, queue_full, stopping.",
+        "Intended operations that never ran or were cut off: backlog, outage, queue_full, stopping, aborted.",
     ),
     "soakd_op_response_seconds": Metric(
         "histogram", ("pool", "op"), "From the intended time to the end: what a user would have waited."
@@ -90,7 +90,7 @@ ROW_OUTCOMES = ("accepted", "committed", "failed", "abandoned")
 FLUSH_REASONS = ("size", "timeout", "group", "drain")
 FLUSH_OUTCOMES = ("ok", "error")
 QUEUE_FULL_ACTIONS = ("blocked", "dropped")
-DROP_REASONS = ("backlog", "outage", "queue_full", "stopping")
+DROP_REASONS = ("backlog", "outage", "queue_full", "stopping", "aborted")
 CONNECTION_STATES = ("busy", "idle", "waiting")
 PHASES = ("preparing", "warming up", "running", "draining", "finished")
 

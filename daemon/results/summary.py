@@ -63,6 +63,7 @@ def build_summary(
     *,
     facts: RunFacts,
     snapshot: Snapshot,
+    timely: Snapshot,
     ops: Sequence[OpSpec],
     pools: Mapping[str, PoolPlan],
     rows: Mapping[str, int],
@@ -74,7 +75,9 @@ def build_summary(
 
     Args:
         facts: what there is to say besides figures.
-        snapshot: what was counted in the measured part, after the warm-up.
+        snapshot: what was counted from the end of the warm-up to the end of the drain.
+        timely: what of that was counted when the measured part ended; the rates are made from it,
+            because the time of the drain is not in `facts.duration`.
         ops: the operations of the workload.
         pools: what each pool was asked to do; those without workers are left out.
         rows: accepted, committed, failed, abandoned and in_doubt, over the whole run.
@@ -90,8 +93,8 @@ def build_summary(
         "started_at": datetime.fromtimestamp(facts.started_at, UTC).isoformat(timespec="milliseconds"),
         "duration_seconds": duration,
         "stop_reason": facts.stop_reason,
-        "ops": {spec.name: _op(spec, snapshot, duration) for spec in ops if spec.pool in ran},
-        "pools": {name: _pool(name, plan, snapshot, duration) for name, plan in ran.items()},
+        "ops": {spec.name: _op(spec, snapshot, timely, duration) for spec in ops if spec.pool in ran},
+        "pools": {name: _pool(name, plan, snapshot, timely, duration) for name, plan in ran.items()},
         "schedule_lag": {
             name: statistics(snapshot.histograms.get(("soakd_schedule_lag_seconds", name))) for name in ran
         },
@@ -121,7 +124,7 @@ def statistics(histogram: Histogram | None) -> Json:
 _ROWS = ("accepted", "committed", "failed", "abandoned", "in_doubt")
 
 
-def _op(spec: OpSpec, snapshot: Snapshot, duration: float) -> Json:
+def _op(spec: OpSpec, snapshot: Snapshot, timely: Snapshot, duration: float) -> Json:
     """Return what became of one operation."""
     labels = (spec.pool, spec.name)
     outcomes = _outcomes(snapshot, *labels)
@@ -129,7 +132,7 @@ def _op(spec: OpSpec, snapshot: Snapshot, duration: float) -> Json:
     return {
         "pool": spec.pool,
         **outcomes,
-        "rate": _rate(outcomes["ok"], duration),
+        "rate": _rate(_outcomes(timely, *labels)["ok"], duration),
         "errors": _by_last_label(snapshot, "soakd_op_errors_total", *labels),
         "response": statistics(histograms.get(("soakd_op_response_seconds", *labels))),
         "service": statistics(histograms.get(("soakd_op_service_seconds", *labels))),
@@ -137,10 +140,11 @@ def _op(spec: OpSpec, snapshot: Snapshot, duration: float) -> Json:
     }
 
 
-def _pool(name: str, plan: PoolPlan, snapshot: Snapshot, duration: float) -> Json:
+def _pool(name: str, plan: PoolPlan, snapshot: Snapshot, timely: Snapshot, duration: float) -> Json:
     """Return what became of all operations of a pool, and of its target rate."""
     outcomes = _outcomes(snapshot, name)
-    answered = outcomes["ok"] + outcomes["rejected"]
+    in_time = _outcomes(timely, name)
+    answered = in_time["ok"] + in_time["rejected"]
 
     def pooled(metric: str) -> Json:
         return statistics(snapshot.pooled(lambda key: key[:2] == (metric, name)))

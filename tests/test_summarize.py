@@ -1,0 +1,59 @@
+"""The summary's file: in full or not at all, and nothing but a plain file is ever replaced."""
+
+import json
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from daemon.errors import UsageError
+from daemon.summarize import check_writable, write_summary
+
+SUMMARY = {"run_id": "1", "ops": {}}
+
+
+def test_a_file_is_written_in_full_and_nothing_else_is_left(tmp_path: Path) -> None:
+    """An older summary is replaced; no partial file stays."""
+    path = tmp_path / "summary.json"
+    path.write_text("old")
+    write_summary(path, SUMMARY)
+    assert json.loads(path.read_text()) == SUMMARY
+    assert [entry.name for entry in tmp_path.iterdir()] == ["summary.json"]
+
+
+def test_a_link_stays_a_link(tmp_path: Path) -> None:
+    """What it points to is written."""
+    link, file = tmp_path / "link.json", tmp_path / "file.json"
+    file.write_text("old")
+    link.symlink_to(file)
+    write_summary(link, SUMMARY)
+    assert link.is_symlink()
+    assert json.loads(file.read_text()) == SUMMARY
+
+
+def test_a_pipe_is_written_to_and_not_replaced(tmp_path: Path) -> None:
+    """So is a device such as /dev/stdout or /dev/null."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    read: list[str] = []
+    reader = threading.Thread(target=lambda: read.append(pipe.read_text()))
+    reader.start()
+    check_writable(pipe)
+    write_summary(pipe, SUMMARY)
+    reader.join(10)
+    assert json.loads(read[0]) == SUMMARY
+    assert pipe.is_fifo()
+
+
+def test_a_folder_that_went_away_is_one_clear_line(tmp_path: Path) -> None:
+    """The run is over by then: it is no bug and no traceback."""
+    with pytest.raises(UsageError, match="cannot be written"):
+        write_summary(tmp_path / "gone" / "summary.json", SUMMARY)
+
+
+@pytest.mark.parametrize("name", ["", "missing/summary.json"])
+def test_a_place_that_will_not_do_is_refused_before_the_run(tmp_path: Path, name: str) -> None:
+    """A folder, and a file in a folder that is not there."""
+    with pytest.raises(UsageError, match="summary"):
+        check_writable(tmp_path / name)
