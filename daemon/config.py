@@ -18,6 +18,7 @@ from pydantic import (
 
 from daemon.errors import UsageError
 from daemon.target import MASK, parse_target
+from daemon.target import shown as shown_address
 from daemon.units import format_duration, format_size, parse_duration, parse_size
 
 Duration = Annotated[
