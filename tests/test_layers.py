@@ -29,7 +29,9 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"load"}),
     frozenset({"observe", "results"}),
     frozenset({"live"}),
-    frozenset({"config", "config_yaml", "config_reference", "config_sources", "config_template"}),
+    frozenset(
+        {"config", "config_types", "config_yaml", "config_reference", "config_sources", "config_template"}
+    ),
     frozenset({"check", "endpoint", "jobs", "plan", "recount", "run", "screen"})
     | frozenset({"conduct", "engines", "settle", "shards", "signals", "summarize", "supervisor"}),
     frozenset({"cli", "__main__"}),
@@ -44,7 +46,7 @@ LIBRARIES = {
     "bcrypt": {"observe"},
     "prometheus_client": {"observe"},
     "psycopg": {"backends", "check"},
-    "pydantic": {"config", "config_reference", "config_sources"},
+    "pydantic": {"config", "config_types", "config_reference", "config_sources"},
     "pydantic_settings": {"config", "config_sources"},
     "rich": {"live", "screen", "results", "cli"},
     "starlette": {"observe"},
