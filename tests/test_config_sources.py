@@ -119,7 +119,7 @@ def test_variables_that_others_made_are_left_alone(tmp_path: Path) -> None:
 
 
 WHOLE = "a whole number from 0 to 10000"
-RATE = "a number, above 0 and at most 10000000, or null for unset"
+RATE = "a number from 1e-06 to 10000000, or null for unset"
 
 
 @pytest.mark.parametrize(
