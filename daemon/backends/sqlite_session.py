@@ -163,11 +163,14 @@ class Session:
         began = self._now()
         mode = self._wal.mode(began)
         self._wait_at_most(PATIENCE)
+        self._wal.under_way = True
         try:
             figures = self._connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchall()[0]
         except apsw.Error:
             self._wal.note_failure()
             return
+        finally:
+            self._wal.under_way = False
         done = self._now()
         busy, log, moved = (int(str(figure)) for figure in figures)
         self._wal.note(Checkpoint(mode, bool(busy), log, moved, done - began), done)
@@ -213,8 +216,12 @@ class Session:
         self._tx.broken = None
 
     def _hold_lock(self) -> None:
-        """Hold a read lock until the group ends, unless there are writers whose WAL it would pin."""
-        if self._holder is not None and self._commits == self._wal.commits:
+        """Hold a read lock until the group ends, unless there are writers whose WAL it would pin.
+
+        Nor during a checkpoint: SQLite has four places for readers, and when all are taken a new one
+        has to share an old snapshot, which keeps the checkpoint waiting on and on.
+        """
+        if self._holder is not None and self._commits == self._wal.commits and not self._wal.under_way:
             with suppress(apsw.Error):
                 self._holder.execute("BEGIN; PRAGMA schema_version").fetchall()
 

@@ -3,10 +3,10 @@
 from typing import NamedTuple
 
 FRAME_HEADER = 24  # bytes before each page in the WAL
-REST = 10.0
+REST = 4.0
 """After an attempt that readers kept waiting, the next one comes no sooner than this many times its
-duration later: a pinned reader costs the writer at most a tenth of its time."""
-PATIENCE = 2.0
+duration later: a pinned reader costs the writer at most a fifth of its time."""
+PATIENCE = 1.0
 """Longest time, s, that a RESTART waits for readers. Those that begin meanwhile read past the WAL, so
 it has to outlast one read only; with less than the longest one takes, the WAL would grow without end."""
 
@@ -46,6 +46,7 @@ class WalPolicy:
         complete: checkpoints by mode that moved everything.
         partial: checkpoints by mode that could not: readers still needed older pages.
         failed: checkpoints that ended in an error.
+        under_way: a checkpoint is being made.
     """
 
     def __init__(self, checkpoint_pages: int, wal_limit: int) -> None:
@@ -60,6 +61,7 @@ class WalPolicy:
         self.complete = {"PASSIVE": 0, "RESTART": 0}
         self.partial = {"PASSIVE": 0, "RESTART": 0}
         self.failed = 0
+        self.under_way = False
 
     def committed(self, pages: int) -> bool:
         """Note the pages in the WAL after a commit; True when a checkpoint is due."""
