@@ -57,7 +57,8 @@ def read_yaml(path: Path, is_group: Callable[[str], bool]) -> list[Entry]:
             message begins with file and line.
     """
     try:
-        text = path.read_bytes()[: MAX_FILE_SIZE + 1]
+        with path.open("rb") as file:
+            text = file.read(MAX_FILE_SIZE + 1)
     except OSError as error:
         raise UsageError(f"{path}: cannot read the configuration: {error.strerror}; check --config") from None
     if len(text) > MAX_FILE_SIZE:
