@@ -80,9 +80,9 @@ class Run:
 
     def end_measure(self, stop_reason: str) -> None:
         """End the measured part: what the drain still finishes is counted, but in no rate."""
+        self.measured_until = self.clock.now()
         self.at_end = self.snapshot()
         self.enter("draining")
-        self.measured_until = self.clock.now()
         self.stop_reason = stop_reason
 
     def measured(self) -> Snapshot:
