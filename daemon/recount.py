@@ -3,6 +3,7 @@
 from random import Random
 
 from daemon import ledger, plan
+from daemon.check.sqlite import look_inside
 from daemon.clock import Clock
 from daemon.config import Settings
 from daemon.errors import OpError, TargetError, UsageError
@@ -43,6 +44,9 @@ async def recount(settings: Settings, clock: Clock, run: int | None) -> Verifica
         raise UsageError("the null target stores nothing: there is nothing to recount")
     if target.path and not target.path.exists():
         raise TargetError(f"there is no file {target.path}: name the database of the run with --target")
+    if target.path and not look_inside(target.path)[0]:
+        # Found out before it is opened for real, which would put a database of others into WAL mode.
+        raise UsageError(f"soakd has never run against {target.path}: there is nothing to recount")
     backend = plan.make_backend(settings, clock)
     await backend.open()
     try:

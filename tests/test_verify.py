@@ -2,8 +2,10 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
+import apsw
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -155,3 +157,16 @@ def test_the_null_target_cannot_be_recounted() -> None:
 
 def test_the_workload_is_known_by_its_tables_alone() -> None:
     assert [table.name for table in tables_of(settings("null://"), SystemClock()).tables] == ["events"]
+
+
+def test_a_database_of_others_is_not_touched(tmp_path: Path) -> None:
+    """It is told that there is nothing to recount, and its journal mode stays what it was."""
+    path = tmp_path / "theirs.db"
+    with closing(apsw.Connection(str(path))) as theirs:
+        theirs.execute("CREATE TABLE t (a)")
+    before = path.read_bytes()
+    settings = Settings.model_validate({"target": f"sqlite:///{path}"})
+    with pytest.raises(UsageError, match="never run"):
+        asyncio.run(recount(settings, SystemClock(), None))
+    assert path.read_bytes() == before
+    assert [entry.name for entry in tmp_path.iterdir()] == ["theirs.db"]

@@ -38,7 +38,7 @@ def check_sqlite(path: Path, *, durability: str) -> Iterator[Finding]:
         check_library(apsw.sqlite_lib_version())
         yield Finding("version", "ok", f"SQLite {apsw.sqlite_lib_version()} (apsw {apsw.apsw_version()})")
         if path.exists() and path.stat().st_size:
-            yield Finding("content", "ok", _look_inside(path))
+            yield Finding("content", "ok", look_inside(path)[1])
         disk = _disk(path.parent)
         yield disk
         if disk.state == "fail":
@@ -71,8 +71,8 @@ def _check_writable(path: Path) -> None:
         ) from None
 
 
-def _look_inside(path: Path) -> str:
-    """Return in words what the database holds.
+def look_inside(path: Path) -> tuple[bool, str]:
+    """Return whether the database may hold a run of soakd, and in words what it holds; changes nothing.
 
     Raises:
         TargetError: it is not a database, it is locked, or its tables are of a newer soakd.
@@ -87,17 +87,17 @@ def _look_inside(path: Path) -> str:
         }
         objects = SQLITE.table(ledger.OBJECTS.name)
         if objects not in names:
-            return f"{len(names)} tables, none of them made by soakd"
+            return False, f"{len(names)} tables, none of them made by soakd"
         newest = connection.execute(f"SELECT max(version) FROM {objects}").get or 0
     except apsw.ReadOnlyError:
-        return "a transaction that was cut off, and will be rolled back"
+        return True, "a transaction that was cut off, and will be rolled back"
     except apsw.Error as error:
         raise target_error(error, path, connection.system_errno if connection is not None else 0) from None
     finally:
         if connection is not None:
             connection.close()
     check_version(newest)
-    return f"tables of soakd (version {newest}) from earlier runs"
+    return True, f"tables of soakd (version {newest}) from earlier runs"
 
 
 def _at_rest(path: Path) -> bool:
