@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack
 
 from daemon.clock import SystemClock
 from daemon.config import Settings
-from daemon.engines import start_engine
+from daemon.engines import EngineProcess, start_engine
 from daemon.signals import Signals
 
 
@@ -25,7 +25,16 @@ async def _supervise(settings: Settings) -> int:
         signals = Signals()
         signals.install(stack)
         engines = [await start_engine() for _ in range(settings.shards)]
+        stack.push_async_callback(_end, engines)
         # Imported only now: an engine needs a third of a second to load its libraries, and so do we.
         from daemon.conduct import conduct  # noqa: PLC0415
 
         return await conduct(settings, SystemClock(), engines, signals)
+
+
+async def _end(engines: list[EngineProcess]) -> None:
+    """See that the processes are gone before the event loop is, which else would complain."""
+    for engine in engines:
+        if engine.process.returncode is None:
+            engine.process.kill()
+        await engine.process.wait()

@@ -46,8 +46,9 @@ def test_a_crash_of_the_server_is_counted_and_the_rate_afterwards_is_not_exceede
         for at, later in seen:
             for before, earlier in seen:
                 if at - before >= SPAN:
-                    # Reports come every 0.25 s: what is seen may be that much older than it looks.
-                    bound = rate * (at - before + 0.3) * 1.02
+                    # Reports come every 0.25 s, and later on a busy machine: what is seen may be that
+                    # much older than it looks. A burst would be of seconds.
+                    bound = rate * (at - before + 0.5) * 1.02
                     assert started_ops(later, pool) - started_ops(earlier, pool) <= bound
     assert total(last, "soakd_ops_dropped_total", "pool=writer", "reason=outage") > 0
     summary = run.summary
