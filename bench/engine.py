@@ -8,13 +8,14 @@ from typing import NamedTuple
 import psutil
 
 from bench.stage import BenchError, remove
-from daemon import ledger, plan
+from daemon import ledger
 from daemon.clock import Clock, SystemClock
-from daemon.config import Batch, Pools, Settings
-from daemon.engines import start_engine
+from daemon.config.settings import Batch, Pools, Settings
+from daemon.control import plan
+from daemon.control.engines import start_engine
+from daemon.control.shards import Shard
 from daemon.errors import SoakdError
 from daemon.load.messages import EnginePlan
-from daemon.shards import Shard
 from daemon.workloads import registry
 from daemon.workloads.base import Identity
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from daemon.cli.flags import RUN_FLAGS
-from daemon.config_reference import Group, Setting, reference
+from daemon.config.reference import Group, Setting, reference
 from daemon.record.catalog import METRICS
 
 ROOT = Path(__file__).parent.parent
@@ -19,7 +19,7 @@ BEGIN, END = "<!-- metrics: written by make docs -->", "<!-- /metrics -->"
 _HEAD = """\
 # Configuration
 
-<!-- Written by `make docs` from the settings themselves; change daemon/config.py instead. -->
+<!-- Written by `make docs` from the settings themselves; change daemon/config/settings.py instead. -->
 
 Every setting can be given in four places. The stronger one wins, value by value:
 

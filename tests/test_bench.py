@@ -15,7 +15,7 @@ from bench.cases import cases
 from bench.figures import Figure, Goal, as_json, growth, losses, quantile, ratios, verdict
 from bench.stage import BenchError, Stage
 from daemon.backends.postgres_copy import RowEncoder
-from daemon.config import Settings
+from daemon.config.settings import Settings
 from daemon.workloads.events import EVENTS
 from tests.servers import LocalServer
 

@@ -12,7 +12,7 @@ from uuid import uuid4
 import apsw
 import pytest
 
-from daemon import ledger, plan
+from daemon import ledger
 from daemon.__main__ import main
 from daemon.check.finding import Finding, bytes_free
 from daemon.check.postgres import Server as About
@@ -20,9 +20,10 @@ from daemon.check.postgres import judge_server
 from daemon.check.sqlite import check_sqlite
 from daemon.check.target import check_files, check_target, wanted_connections
 from daemon.clock import SystemClock
-from daemon.config import Settings
+from daemon.config.settings import Settings
+from daemon.control import plan
+from daemon.control.recount import tables_of
 from daemon.errors import UsageError
-from daemon.recount import tables_of
 from tests.servers import Server
 
 

@@ -14,13 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from daemon import __version__, supervisor
+from daemon import __version__
 from daemon.__main__ import main
 from daemon.cli.app import COMMANDS
 from daemon.cli.flags import FLAGS, RUN_FLAGS
 from daemon.cli.probe import Question, simple_question
-from daemon.config import Settings
-from daemon.config_reference import setting_keys
+from daemon.config.reference import setting_keys
+from daemon.config.settings import Settings
+from daemon.control import supervisor
 from daemon.errors import DataLossError, TargetError
 
 ROOT = Path(__file__).parent.parent

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from daemon.config import Settings
+from daemon.config.settings import Settings
 from daemon.target import MASK
 
 

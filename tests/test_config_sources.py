@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from daemon.config_reference import setting_keys
-from daemon.config_sources import Given, Loaded, load_settings, variable
+from daemon.config.reference import setting_keys
+from daemon.config.sources import Given, Loaded, load_settings, variable
 from daemon.errors import UsageError
 
 

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from daemon.config import Settings
-from daemon.config_reference import Group, Setting, group_keys, nearest, reference, setting_keys
-from daemon.config_sources import load_settings
-from daemon.config_template import render_template
+from daemon.config.reference import Group, Setting, group_keys, nearest, reference, setting_keys
+from daemon.config.settings import Settings
+from daemon.config.sources import load_settings
+from daemon.config.template import render_template
 
 LONGEST = 102  # characters of a line
 

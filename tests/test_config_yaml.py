@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from daemon.config_yaml import read_yaml
+from daemon.config.yaml import read_yaml
 from daemon.errors import UsageError
 
 

@@ -11,7 +11,7 @@ import typer
 from daemon import __version__
 from daemon.cli.app import build_app
 from daemon.cli.flags import RUN_FLAGS
-from daemon.config_reference import setting_keys
+from daemon.config.reference import setting_keys
 from daemon.errors import ExitCode
 from daemon.record.catalog import METRICS
 from docs import generate

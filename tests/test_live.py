@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from daemon.live import LiveState, LiveView, panel
+from daemon.control.live import LiveState, LiveView, panel
 from daemon.ops import OpSpec
 from daemon.record.recorder import OpRecorder
 from daemon.record.snapshot import Snapshot

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon import plan
 from daemon.backends import factory
 from daemon.clock import SystemClock
-from daemon.config import Settings
+from daemon.config.settings import Settings
+from daemon.control import plan
 from daemon.load.messages import EnginePlan
 from daemon.load.schedule import Constant, Poisson
 from daemon.workloads.base import Identity

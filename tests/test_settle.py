@@ -7,12 +7,13 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from daemon import ledger, settle
+from daemon import ledger
 from daemon.backends.base import Backend
+from daemon.control import settle
+from daemon.control.settle import Books
 from daemon.errors import OpError
 from daemon.ops import Table
 from daemon.record.account import Account
-from daemon.settle import Books
 from daemon.workloads.base import Identity
 from daemon.workloads.events import EVENTS
 from tests.servers import free_port

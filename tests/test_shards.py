@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from daemon import plan
 from daemon.clock import SystemClock
-from daemon.config import Settings
-from daemon.engines import NOT_FOR_ENGINES, EngineProcess, start_engine
+from daemon.config.settings import Settings
+from daemon.control import plan
+from daemon.control.engines import NOT_FOR_ENGINES, EngineProcess, start_engine
+from daemon.control.shards import Shard
 from daemon.errors import TargetError
 from daemon.load.messages import EnginePlan
-from daemon.shards import Shard
 from daemon.workloads.base import Identity
 
 WITHIN = 20.0  # s, for a busy machine

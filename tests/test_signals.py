@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, contextmanager
 
 import pytest
 
-from daemon.signals import Signals
+from daemon.control.signals import Signals
 
 
 @contextmanager

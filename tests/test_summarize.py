@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from daemon.control.summarize import check_writable, write_summary
 from daemon.errors import UsageError
-from daemon.summarize import check_writable, write_summary
 
 SUMMARY = {"run_id": "1", "ops": {}}
 

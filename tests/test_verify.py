@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.clock import SystemClock
-from daemon.config import Settings
+from daemon.config.settings import Settings
+from daemon.control.recount import recount, tables_of
 from daemon.errors import TargetError, UsageError
 from daemon.ledger import RUNNING, RunRecord, WorkerRows
 from daemon.record.account import Account
-from daemon.recount import recount, tables_of
 from daemon.results.verify import NAMED, Verification, verify
 from daemon.workloads.base import EPOCH_KEYS
 

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from daemon import plan
 from daemon.check.finding import Finding
 from daemon.clock import Clock
-from daemon.config import Settings
+from daemon.config.settings import Settings
+from daemon.control import plan
+from daemon.control.summarize import check_writable
 from daemon.errors import UsageError
 from daemon.observe.auth import read_password_file
-from daemon.summarize import check_writable
 from daemon.target import parse_target
 
 

@@ -8,7 +8,7 @@ import typer
 
 from daemon.cli.flags import FLAGS
 from daemon.cli.options import with_settings
-from daemon.config_sources import Loaded
+from daemon.config.sources import Loaded
 from daemon.errors import ExitCode, TargetError
 from daemon.target import redact
 

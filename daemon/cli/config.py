@@ -9,10 +9,10 @@ import typer
 
 from daemon.cli.flags import FLAGS
 from daemon.cli.options import with_settings
-from daemon.config import Settings
-from daemon.config_reference import setting_keys, written
-from daemon.config_sources import Loaded
-from daemon.config_template import render_template
+from daemon.config.reference import setting_keys, written
+from daemon.config.settings import Settings
+from daemon.config.sources import Loaded
+from daemon.config.template import render_template
 from daemon.errors import ExitCode, UsageError
 
 _SHOW_EXAMPLES = """Examples:

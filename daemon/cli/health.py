@@ -38,7 +38,7 @@ def health(
 ) -> int:
     """Ask a running soakd how it is: exit code 0 for well, 1 for not well or no answer within 3 s."""
     if url is None and (config or is_configured(os.environ)):
-        from daemon.config_sources import load_settings  # noqa: PLC0415 - slow, and often not needed
+        from daemon.config.sources import load_settings  # noqa: PLC0415 - slow, and often not needed
 
         http = load_settings(config=config).settings.http
         host, port = http.address

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from daemon.cli.flags import Flag
-from daemon.config_reference import Setting, reference
-from daemon.config_sources import Given, Loaded, load_settings
+from daemon.config.reference import Setting, reference
+from daemon.config.sources import Given, Loaded, load_settings
 from daemon.errors import UsageError
 
 _CONFIG = "Configuration"

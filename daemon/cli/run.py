@@ -4,7 +4,7 @@ import typer
 
 from daemon.cli.flags import RUN_FLAGS
 from daemon.cli.options import with_settings
-from daemon.config_sources import Loaded
+from daemon.config.sources import Loaded
 
 _EXAMPLES = """Examples:
 
@@ -27,6 +27,6 @@ def register(app: typer.Typer) -> None:
 
 def run(loaded: Loaded) -> int:
     """Put a database under load until the duration is over, and account for every row."""
-    from daemon import supervisor  # noqa: PLC0415 - brings the HTTP server and more, which --help can do without
+    from daemon.control import supervisor  # noqa: PLC0415 - brings the HTTP server and more, which --help can do without
 
     return supervisor.run(loaded.settings)

@@ -8,7 +8,7 @@ import typer
 
 from daemon.cli.flags import FLAGS
 from daemon.cli.options import with_settings
-from daemon.config_sources import Loaded
+from daemon.config.sources import Loaded
 from daemon.errors import DataLossError, ExitCode, UsageError
 from daemon.results.verify import Check
 
@@ -35,8 +35,8 @@ def verify(
     as_json: Annotated[bool, typer.Option("--json", help="Write JSON instead of a table.")] = False,
 ) -> int:
     """Recount what a run wrote: rows, gaps and duplicates per shard and worker, against its accounts."""
-    from daemon import recount  # noqa: PLC0415 - not needed for --help
     from daemon.clock import SystemClock  # noqa: PLC0415
+    from daemon.control import recount  # noqa: PLC0415 - not needed for --help
 
     result = asyncio.run(recount.recount(loaded.settings, SystemClock(), run))
     number = result.run.run

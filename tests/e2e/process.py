@@ -19,8 +19,8 @@ import psutil
 from prometheus_client.parser import text_string_to_metric_families
 
 from daemon.clock import SystemClock
-from daemon.config import Settings
-from daemon.recount import recount
+from daemon.config.settings import Settings
+from daemon.control.recount import recount
 from daemon.results.verify import Check
 
 T = TypeVar("T")

@@ -2,15 +2,16 @@
 
 from collections.abc import Callable, Sequence
 
-from daemon import ledger, plan
+from daemon import ledger
 from daemon.clock import Clock
-from daemon.config import Settings
+from daemon.config.settings import Settings
+from daemon.control import plan
+from daemon.control.shards import Listener, Shard
 from daemon.load.messages import EnginePlan
 from daemon.load.vitals import rss_bytes
 from daemon.record.account import Account
 from daemon.record.catalog import PHASES, ROW_OUTCOMES
 from daemon.record.snapshot import Snapshot
-from daemon.shards import Listener, Shard
 from daemon.workloads.base import Identity, Stretch
 
 

@@ -2,10 +2,11 @@
 
 from random import Random
 
-from daemon import ledger, plan
+from daemon import ledger
 from daemon.check.sqlite import look_inside
 from daemon.clock import Clock
-from daemon.config import Settings
+from daemon.config.settings import Settings
+from daemon.control import plan
 from daemon.errors import OpError, TargetError, UsageError
 from daemon.results.verify import Verification, verify
 from daemon.target import parse_target

@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import IO, NamedTuple
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 # The package's own folder comes last and the current one not at all: a file of the user's
 # called random.py is not to be imported by a load generator that was started beside it.
 BOOT = "import sys; sys.path.append(sys.argv[1]); from daemon.load.engine import main; main()"

@@ -4,9 +4,9 @@ import asyncio
 from contextlib import AsyncExitStack
 
 from daemon.clock import SystemClock
-from daemon.config import Settings
-from daemon.engines import EngineProcess, start_engine
-from daemon.signals import Signals
+from daemon.config.settings import Settings
+from daemon.control.engines import EngineProcess, start_engine
+from daemon.control.signals import Signals
 
 
 def run(settings: Settings) -> int:
@@ -27,7 +27,7 @@ async def _supervise(settings: Settings) -> int:
         engines = [await start_engine() for _ in range(settings.shards)]
         stack.push_async_callback(_end, engines)
         # Imported only now: an engine needs a third of a second to load its libraries, and so do we.
-        from daemon.conduct import conduct  # noqa: PLC0415
+        from daemon.control.conduct import conduct  # noqa: PLC0415
 
         return await conduct(settings, SystemClock(), engines, signals)
 

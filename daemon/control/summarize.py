@@ -7,14 +7,15 @@ from typing import Any
 
 import orjson
 
-from daemon import __version__, plan
-from daemon.config import Settings
+from daemon import __version__
+from daemon.config.settings import Settings
+from daemon.control import plan
+from daemon.control.run import Run
+from daemon.control.settle import Books
 from daemon.errors import UsageError
 from daemon.ops import OpSpec
 from daemon.results.environment import environment
 from daemon.results.summary import PoolPlan, RunFacts, build_summary
-from daemon.run import Run
-from daemon.settle import Books
 
 LIMITED_SHARE = 0.1  # share of the time from which the engine counts as the bottleneck of the run
 

@@ -7,19 +7,20 @@ from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any
 
-from daemon import __version__, ledger, plan
+from daemon import __version__, ledger
 from daemon.clock import Clock
-from daemon.config import Settings
-from daemon.endpoint import endpoint
-from daemon.engines import EngineProcess
+from daemon.config.settings import Settings
+from daemon.control import plan
+from daemon.control.endpoint import endpoint
+from daemon.control.engines import EngineProcess
+from daemon.control.recount import tables_of
+from daemon.control.run import Run
+from daemon.control.screen import Screen
+from daemon.control.settle import Books, settle
+from daemon.control.shards import Shard
+from daemon.control.signals import Signals
+from daemon.control.summarize import check_writable, summarize, write_summary
 from daemon.errors import DataLossError, ExitCode, OpError, TargetError
-from daemon.recount import tables_of
-from daemon.run import Run
-from daemon.screen import Screen
-from daemon.settle import Books, settle
-from daemon.shards import Shard
-from daemon.signals import Signals
-from daemon.summarize import check_writable, summarize, write_summary
 from daemon.workloads.base import Identity, Workload
 
 DRAIN_GRACE = 10.0  # s beyond the drain time-out before an engine is killed

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
-from daemon.config_types import Duration, PageSize, Rate, Size, Weight
+from daemon.config.types import Duration, PageSize, Rate, Size, Weight
 from daemon.errors import UsageError
 from daemon.target import MASK, parse_target
 from daemon.target import shown as shown_address
@@ -259,7 +259,7 @@ class Log(Section):
 class Settings(Section):
     """Everything that can be set for a run: plain data, which looks at no file and no environment.
 
-    `daemon.config_sources.load_settings` gathers it from where people put it.
+    `daemon.config.sources.load_settings` gathers it from where people put it.
     """
 
     target: SecretStr = Field(

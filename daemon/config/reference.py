@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
-from daemon.config import Settings
+from daemon.config.settings import Settings
 from daemon.units import format_duration, format_size
 
 SECRETS = frozenset({"postgres.password", "http.password_hash"})

@@ -7,7 +7,7 @@ from typing import Any
 from daemon.backends import factory
 from daemon.backends.base import Backend
 from daemon.clock import Clock
-from daemon.config import Settings
+from daemon.config.settings import Settings
 from daemon.load.batch import BatchPolicy
 from daemon.load.messages import EnginePlan
 from daemon.load.pool import PoolPolicy

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import IO, Protocol
 
 from daemon.clock import Clock
-from daemon.engines import EngineProcess, start_engine
+from daemon.control.engines import EngineProcess, start_engine
 from daemon.errors import TargetError
 from daemon.load.messages import (
     Channel,

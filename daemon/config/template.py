@@ -5,7 +5,7 @@ import re
 import textwrap
 from collections.abc import Iterator
 
-from daemon.config_reference import Group, Setting, reference
+from daemon.config.reference import Group, Setting, reference
 
 _HEAD = """\
 # Configuration of soakd. Use it with: soakd run --config FILE

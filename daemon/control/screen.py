@@ -10,13 +10,13 @@ from rich.console import Console
 
 from daemon import log
 from daemon.clock import Clock
-from daemon.config import Settings
-from daemon.jobs import Jobs
-from daemon.live import LiveState, LiveView
+from daemon.config.settings import Settings
+from daemon.control.jobs import Jobs
+from daemon.control.live import LiveState, LiveView
+from daemon.control.run import Run
 from daemon.results.progress import progress_event
 from daemon.results.table import summary_table
 from daemon.results.window import Mark, Window
-from daemon.run import Run
 
 REFRESH = 0.25  # s between two looks at the figures
 RATE_SPAN = 2.0  # s that present rates are taken over

@@ -5,13 +5,13 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from daemon import __version__
-from daemon.config import Http, Settings
+from daemon.config.settings import Http, Settings
+from daemon.control.run import Run
 from daemon.observe.auth import check_exposure, read_password_file
 from daemon.observe.http import HttpServer
 from daemon.observe.metrics import render, zeros
 from daemon.ops import OpSpec
 from daemon.record.catalog import LATENCY_BOUNDS, row_bounds
-from daemon.run import Run
 from daemon.target import parse_target
 
 

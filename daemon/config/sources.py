@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 
 from pydantic import SecretStr, ValidationError
 
-from daemon.config import Settings
-from daemon.config_reference import SECRETS, Setting, group_keys, nearest, reference, setting_keys
+from daemon.config.reference import SECRETS, Setting, group_keys, nearest, reference, setting_keys
+from daemon.config.settings import Settings
 from daemon.errors import UsageError
 from daemon.target import MASK, redact
 
@@ -93,7 +93,7 @@ def variable(key: str) -> str:
 
 
 def _from_yaml(path: Path, problems: list[str]) -> Layer:
-    from daemon.config_yaml import read_yaml  # noqa: PLC0415 - 30 ms that a run without a file need not spend
+    from daemon.config.yaml import read_yaml  # noqa: PLC0415 - 30 ms that a run without a file need not spend
 
     entries = read_yaml(path, frozenset(group_keys()).__contains__)
     layer = {entry.key: Given(entry.value, f"{entry.place} {entry.key}") for entry in entries}

@@ -1,0 +1,1 @@
+"""The settings: what there is, where each value comes from, and how it is written down."""

@@ -1,0 +1,1 @@
+"""Conducting a run from beginning to end: the supervisor process."""
