@@ -1,24 +1,8 @@
 """Every metric that soakd exports: name, kind, labels and meaning, in one table."""
 
 from collections.abc import Mapping, Sequence
-from typing import Literal, NamedTuple
 
-Kind = Literal["counter", "gauge", "histogram"]
-
-
-class Metric(NamedTuple):
-    """One metric family.
-
-    Attributes:
-        kind: Prometheus type.
-        labels: label names, in the order of a key's values. The values are closed sets.
-        help: one sentence for people who read /metrics.
-    """
-
-    kind: Kind
-    labels: tuple[str, ...]
-    help: str
-
+from daemon.record.metric import Metric
 
 METRICS: Mapping[str, Metric] = {
     "soakd_ops_total": Metric("counter", ("pool", "op", "outcome"), "Operations by outcome."),
