@@ -41,13 +41,6 @@ class Table(NamedTuple):
     key: tuple[str, ...]
 
 
-class Row(NamedTuple):
-    """An operation that is one row, to be gathered into a batch."""
-
-    table: Table
-    values: Values
-
-
 class Tx(Protocol):
     """An open transaction, as a transaction function sees it."""
 

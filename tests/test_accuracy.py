@@ -56,7 +56,7 @@ async def _load(clock: VirtualClock, latency: Latency) -> Histogram:
         PoolPolicy(workers=200, timer_resolution=0.0),
         workload=workload,
         backend=backend,
-        writers={},
+        writers=(),
         recorder=recorder,
         clock=clock,
         seed="3",

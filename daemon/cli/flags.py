@@ -35,6 +35,7 @@ FLAGS: tuple[Flag, ...] = (
     Flag("--warmup", "warmup", "TIME", _LOAD),
     Flag("--writers", "pools.writers", "N", _LOAD),
     Flag("--readers", "pools.readers", "N", _LOAD),
+    Flag("--rows-in-flight", "pools.rows_in_flight", "N", _LOAD),
     Flag("--write-rate", "pools.write_rate", "N", _LOAD),
     Flag("--read-rate", "pools.read_rate", "N", _LOAD),
     Flag("--arrivals", "pools.arrivals", "NAME", _LOAD),

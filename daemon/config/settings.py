@@ -27,6 +27,13 @@ class Pools(Section):
 
     writers: int = Field(10, ge=0, le=MAX_WORKERS, description="Concurrent writers, over all shards.")
     readers: int = Field(5, ge=0, le=MAX_WORKERS, description="Concurrent readers, over all shards.")
+    rows_in_flight: int = Field(
+        1,
+        ge=1,
+        le=MAX_WORKERS,
+        description="Rows that a writer sends before it waits for the COMMIT of the oldest. With 1 a batch "
+        "never holds more rows than there are writers.",
+    )
     write_rate: Rate | None = Field(
         None,
         description="Writes per second to offer (open loop); unset: as fast as answers come (closed loop).",

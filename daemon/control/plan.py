@@ -44,6 +44,7 @@ def engine_plan(
                 max_backlog=pools.max_backlog,
                 op_timeout=pools.op_timeout,
                 full_drops=batch.on_full == "drop",
+                rows_in_flight=pools.rows_in_flight,
             ),
             "reader": PoolPolicy(
                 workers=readers,

@@ -62,6 +62,7 @@ class Engine:
             existing=plan.existing,
             wall=clock.wall,
             rng=Random(f"{plan.seed}/payload"),
+            under_way=plan.pools["writer"].rows_in_flight,
         )
         self._recorder = OpRecorder(self.workload.ops) if plan.recording else NullRecorder()
         self._failed_rows = iter(range(FAILED_ROWS_NAMED))
@@ -85,7 +86,7 @@ class Engine:
                 policy,
                 workload=self.workload,
                 backend=self.backend,
-                writers=self.writers,
+                writers=tuple(self.writers.values()),
                 recorder=self._recorder,
                 clock=clock,
                 seed=f"{plan.seed}/{name}",

@@ -5,7 +5,7 @@ from random import Random
 from typing import NamedTuple, Protocol
 
 from daemon.backends.base import Dialect
-from daemon.ops import OpSpec, Row, Table, Transaction
+from daemon.ops import OpSpec, Table, Transaction, Values
 
 EPOCH_KEYS = 1 << 40
 """Sequence numbers that one life of a shard may use per worker: a restarted shard begins at
@@ -44,8 +44,8 @@ class Stretch(NamedTuple):
 class Workload(Protocol):
     """A closed set of operations, and how to make the next one of each kind.
 
-    A row's values begin with (run, shard, worker, seq): its key, unique for ever. A worker
-    has one row under way at most, and its sequence numbers follow one another without gaps.
+    A row's values begin with (run, shard, worker, seq): its key, unique for ever. A row that is
+    made is also accepted, so that a worker's sequence numbers follow one another without gaps.
     """
 
     @property
@@ -62,10 +62,10 @@ class Workload(Protocol):
         """Return the statements that create the tables and their indexes."""
         ...
 
-    def make(self, op: int, worker: int, rng: Random) -> Row | Transaction:
-        """Return the next operation of kind `ops[op]`; keys and payload are drawn now."""
+    def row(self, op: int, worker: int, rng: Random) -> Values:
+        """Return the values of the next row for `tables[op]`; its payload is drawn now."""
         ...
 
-    def unused(self, row: Row) -> None:
-        """Take a row back that was never accepted, so that its sequence number is used next."""
+    def transaction(self, op: int, worker: int, rng: Random) -> Transaction:
+        """Return the next operation of kind `ops[op]`, one that is not a row; its keys are drawn now."""
         ...

@@ -19,6 +19,7 @@ def create(
     existing: Sequence[Stretch],
     wall: Callable[[], float],
     rng: Random,
+    under_way: int = 1,
 ) -> Workload:
     """Return the named workload for one shard; `options` are its own settings."""
     made: Mapping[str, type[Events]] = {"events": Events}
@@ -29,5 +30,6 @@ def create(
         existing=existing,
         wall=wall,
         rng=rng,
+        under_way=under_way,
         **options,
     )
