@@ -38,6 +38,8 @@ def cases() -> list[Case]:
              lambda stage: s.reads(stage, "sqlite-reads", Goal(0.5, 0.8)), _sides(2.3)),
         Case("postgres-rows", "rows, 50 writers, against pgbench and psql \\copy",
              lambda stage: p.rows(stage, "postgres-rows", Goal(4, 8), Goal(0.25, 0.5)), _sides(3.7)),
+        Case("postgres-rows-memory", "the same where a flush of the WAL does not wait for a disk",
+             lambda stage: p.rows_in_memory(stage, "postgres-rows-memory"), _sides(3.9)),
         Case("postgres-reads", "point reads, 20 readers, against pgbench",
              lambda stage: p.reads(stage, "postgres-reads", Goal(0.35, 0.5)), _sides(3.3)),
         Case("open-loop", "5000 rows/s for 20 s: share met, schedule lag",
