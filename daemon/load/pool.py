@@ -86,6 +86,7 @@ class Pool:
         self.name = name
         self.policy = policy
         self._executing = 0
+        self._patience = policy.op_timeout or INFINITY
         self._workload = workload
         self._backend = backend
         self._writers = writers
@@ -146,15 +147,19 @@ class Pool:
         rng = Random(f"{self._seed}/{number}")
         sent = self._sent[number] = deque()
         failures = 0
+        arrivals = self._arrivals  # None: a closed loop
         try:
-            while (intended := await self._turn()) is not None:
+            while not self._stopping:
+                intended = self._clock.now() if arrivals is None else await self._turn(arrivals)
+                if intended is None:
+                    break
                 if await self._execute(number, intended, rng, sent):
                     failures = 0
-                elif self._arrivals is None:
+                elif arrivals is None:
                     # A closed loop would spin while the database is away.
                     failures += 1
                     await self._sleep(min(ERROR_PAUSE_CAP, 0.01 * 2.0 ** min(failures, 30)))
-                if self._arrivals is None and self.policy.think_time:
+                if arrivals is None and self.policy.think_time:
                     await self._sleep(self.policy.think_time)
             while sent:
                 await self._settled(sent)
@@ -168,13 +173,11 @@ class Pool:
         finally:
             del self._sent[number]
 
-    async def _turn(self) -> float | None:
-        """Return the intended time of the next operation once it has come; None at the end."""
-        if self._arrivals is None:
-            return None if self._stopping else self._clock.now()
+    async def _turn(self, arrivals: Iterator[float]) -> float | None:
+        """Return the schedule's next intended time once it has come; None at the end."""
         skipped = 0
         while not self._stopping:
-            intended = self._start + next(self._arrivals)
+            intended = self._start + next(arrivals)
             now = self._clock.now()
             if intended > now:
                 return intended if await self._reached(intended) else None
@@ -242,7 +245,11 @@ class Pool:
             if op < len(self._writers):
                 await self._send(op, worker, intended, dispatched, rng, sent)
             else:
-                await self._transact(op, worker, intended, dispatched, rng)
+                work = self._workload.transaction(op, worker, rng)
+                timed = await self._backend.transact(work, deadline=dispatched + self._patience)
+                self._recorder.op(op, "ok", intended, dispatched, timed.served, timed.done)
+        except Rejected:
+            self._recorder.op(op, "rejected", intended, dispatched, dispatched, self._clock.now())
         except OpError as error:
             done = self._clock.now()
             served = done if error.served is None else error.served
@@ -259,16 +266,6 @@ class Pool:
         while sent and (len(sent) >= self.policy.rows_in_flight or sent[0].ack.done()):
             well &= await self._settled(sent)
         return well
-
-    async def _transact(self, op: int, worker: int, intended: float, dispatched: float, rng: Random) -> None:
-        work = self._workload.transaction(op, worker, rng)
-        timeout = self.policy.op_timeout
-        try:
-            timed = await self._backend.transact(work, deadline=dispatched + timeout if timeout else INFINITY)
-        except Rejected:
-            self._recorder.op(op, "rejected", intended, dispatched, dispatched, self._clock.now())
-        else:
-            self._recorder.op(op, "ok", intended, dispatched, timed.served, timed.done)
 
     async def _send(
         self, op: int, worker: int, intended: float, dispatched: float, rng: Random, sent: deque[Sent]

@@ -143,7 +143,7 @@ class Events:
 
     def transaction(self, op: int, worker: int, rng: Random) -> Transaction:  # noqa: ARG002 - all read alike
         """Return the next read of a kind: see `Workload`."""
-        return Transaction(query, (self._sql[op], self._params(op, rng)), read_only=True, single=True)
+        return Transaction(query, (self._sql[op], self._params(op, rng)), True, True)  # read-only, single
 
     def row(self, op: int, worker: int, rng: Random) -> Values:  # noqa: ARG002 - there is one table
         """Return the next event of a worker: see `Workload`."""
