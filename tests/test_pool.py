@@ -260,6 +260,14 @@ def test_full_queue_blocks_or_drops_as_told() -> None:
             assert seqs == list(range(len(seqs)))
 
 
+def test_closed_loop_that_drops_rows_leaves_the_others_their_turn() -> None:
+    """More writers than places, and nobody waits for a place: the queue is still written."""
+    batch = BatchPolicy(size=1, timeout=0, capacity=2)
+    rig, snapshot = loaded(PoolPolicy(8, full_drops=True), 5.0, pool="writer", takes=0.1, batch=batch)
+    assert outcomes(snapshot, "ok") == rig.cells[1] == pytest.approx(50, abs=5)
+    assert 0 < snapshot.counters["soakd_ops_dropped_total", "writer", "queue_full"] < 1000
+
+
 def test_think_time_does_not_slow_an_open_loop() -> None:
     """Its schedule alone says when."""
     _, snapshot = loaded(PoolPolicy(workers=1, schedule=Constant(100.0), think_time=0.1), 5.0)

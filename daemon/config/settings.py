@@ -86,7 +86,7 @@ class Batch(Section):
         ge=1,
         le=64,
         description="Batches written at the same time per shard (PostgreSQL; SQLite has 1). "
-        "More helps when the server's CPU is the limit, and harms when its disk is.",
+        "More helps once batches are full; with few rows under way they only make the batches smaller.",
     )
     drain_timeout: Duration = Field(
         20.0, description="At the stop, rows not written by then are abandoned and counted."

@@ -156,7 +156,6 @@ class Pool:
                 if await self._execute(number, intended, rng, sent):
                     failures = 0
                 elif arrivals is None:
-                    # A closed loop would spin while the database is away.
                     failures += 1
                     await self._sleep(min(ERROR_PAUSE_CAP, 0.01 * 2.0 ** min(failures, 30)))
                 if arrivals is None and self.policy.think_time:
@@ -234,16 +233,21 @@ class Pool:
             self._sleeping.discard(wake)
 
     async def _execute(self, worker: int, intended: float, rng: Random, sent: deque[Sent]) -> bool:
-        """Execute one operation and see it recorded; False when there is no database to talk to.
+        """Execute one operation and see it recorded.
 
         A row may be left under way: then the answer is about the rows that had to be waited for.
+
+        Returns:
+            False when a closed loop had better pause, for it would spin: there is no database to
+            talk to, or no room in a queue whose rows are not waited for.
         """
         dispatched = self._clock.now()
         op = self._mix.next()
         self._executing += 1
         try:
             if op < len(self._writers):
-                await self._send(op, worker, intended, dispatched, rng, sent)
+                if not await self._send(op, worker, intended, dispatched, rng, sent):
+                    return False
             else:
                 work = self._workload.transaction(op, worker, rng)
                 timed = await self._backend.transact(work, deadline=dispatched + self._patience)
@@ -269,20 +273,24 @@ class Pool:
 
     async def _send(
         self, op: int, worker: int, intended: float, dispatched: float, rng: Random, sent: deque[Sent]
-    ) -> None:
-        """Hand a row over as soon as there is room for it. It is made only then: no number is lost."""
+    ) -> bool:
+        """Hand a row over as soon as there is room for it; False when it was dropped instead.
+
+        It is made only when there is room: no number is lost.
+        """
         writer = self._writers[op]
         queued = dispatched
         if not writer.has_room():
             self._recorder.count("soakd_queue_full_total", "dropped" if self.policy.full_drops else "blocked")
             if self.policy.full_drops:
                 self._recorder.drop(op, "queue_full")
-                return
+                return False
             await self._room(writer, worker, dispatched)
             queued = self._clock.now()
         values = self._workload.row(op, worker, rng)
         ack = writer.accept(values, intended, dispatched, queued)
         sent.append(Sent(op, intended, dispatched, ack))
+        return True
 
     async def _room(self, writer: BatchWriter, worker: int, dispatched: float) -> None:
         room = writer.room()
