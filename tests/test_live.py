@@ -41,7 +41,7 @@ class Load:
         self.recorder.flush("size", "ok", writes, 0.001, 0.001)
         self.committed += writes
         for _ in range(reads):
-            self.recorder.op(1, "ok", 0.0, 0.0, 0.0, 0.02)
+            self.recorder.ok(1, 0.0, 0.0, 0.0, 0.02)
         for _ in range(busy):
             self.recorder.failure(1, "busy", 0.0, 0.0, 0.0, 0.0)
 

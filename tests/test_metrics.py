@@ -25,7 +25,7 @@ def running() -> Snapshot:
     snapshot = zeros(OPS, 2)
     recorder = OpRecorder(OPS)
     recorder.rows(0, [10.0, 10.001], [10.0, 10.002], 10.01, 10.02)
-    recorder.op(1, "ok", 10.0, 10.0, 10.001, 10.003)
+    recorder.ok(1, 10.0, 10.0, 10.001, 10.003)
     recorder.failure(1, "connection", 10.0, 10.0, 10.001, 10.003)
     recorder.flush("size", "ok", 100, 0.01, 0.004)
     snapshot.merge(recorder.snapshot())

@@ -28,10 +28,10 @@ def recorded() -> Snapshot:
     recorder = OpRecorder(OPS)
     for n, service in enumerate(SERVICE):
         begun = n * 0.01
-        recorder.op(0, "ok", begun, begun + 0.002, begun + 0.01, begun + 0.01 + float(service))
+        recorder.ok(0, begun, begun + 0.002, begun + 0.01, begun + 0.01 + float(service))
     for _ in range(30):
-        recorder.op(1, "ok", 1.0, 1.0, 1.0, 1.004)
-    recorder.op(1, "rejected", 1.0, 1.0, 1.0, 1.004)
+        recorder.ok(1, 1.0, 1.0, 1.0, 1.004)
+    recorder.rejected(1, 1.0, 1.0, 1.0, 1.004)
     for name in ("connection", "connection", "busy"):
         recorder.failure(1, name, 1.0, 1.0, 1.0, 1.0)
     recorder.failure(2, "timeout", 1.0, 1.0, 1.0, 3.0)
@@ -233,7 +233,7 @@ def test_rows_that_do_not_add_up_are_never_passed_over() -> None:
 
 def test_a_clean_run_has_nothing_to_warn_of() -> None:
     recorder = OpRecorder(OPS)
-    recorder.op(0, "ok", 0.0, 0.0, 0.0, 0.001)
+    recorder.ok(0, 0.0, 0.0, 0.0, 0.001)
     assert list(verdict_lines(summarize(recorder.snapshot()))) == []
 
 

@@ -19,6 +19,9 @@ from daemon.workloads.base import Workload
 
 SKIP_BLOCK = 1000  # missed turns counted before other tasks get the loop
 LONGEST_SLEEP = 3600.0  # s; who sleeps longer looks at the time again
+# A row that a worker has handed over: operation, intended, dispatched, and the future whose settler
+# records what became of it. A plain tuple, since it is made for every row.
+Sent = tuple[int, float, float, Ack]
 ERROR_PAUSE_CAP = 1.0  # s; longest pause of a closed-loop worker while the database is away
 
 
@@ -45,15 +48,6 @@ class PoolPolicy(NamedTuple):
     full_drops: bool = False
     rows_in_flight: int = 1
     timer_resolution: float = 0.001
-
-
-class Sent(NamedTuple):
-    """A row that a worker has handed over; whoever settles `ack` records what became of it."""
-
-    op: int
-    intended: float
-    dispatched: float
-    ack: Ack
 
 
 class Pool:
@@ -141,7 +135,7 @@ class Pool:
     @property
     def in_flight(self) -> int:
         """Operations that a worker has taken up and that have not ended."""
-        return self._executing + sum(not row.ack.done() for sent in self._sent.values() for row in sent)
+        return self._executing + sum(not ack.done() for sent in self._sent.values() for *_, ack in sent)
 
     async def _worker(self, number: int) -> None:
         rng = Random(f"{self._seed}/{number}")
@@ -251,9 +245,9 @@ class Pool:
             else:
                 work = self._workload.transaction(op, worker, rng)
                 timed = await self._backend.transact(work, deadline=dispatched + self._patience)
-                self._recorder.op(op, "ok", intended, dispatched, timed.served, timed.done)
+                self._recorder.ok(op, intended, dispatched, timed.served, timed.done)
         except Rejected:
-            self._recorder.op(op, "rejected", intended, dispatched, dispatched, self._clock.now())
+            self._recorder.rejected(op, intended, dispatched, dispatched, self._clock.now())
         except OpError as error:
             done = self._clock.now()
             served = done if error.served is None else error.served
@@ -267,7 +261,7 @@ class Pool:
         finally:
             self._executing -= 1
         well = True
-        while sent and (len(sent) >= self.policy.rows_in_flight or sent[0].ack.done()):
+        while sent and (len(sent) >= self.policy.rows_in_flight or sent[0][3].done()):
             well &= await self._settled(sent)
         return well
 
@@ -289,7 +283,7 @@ class Pool:
             queued = self._clock.now()
         values = self._workload.row(op, worker, rng)
         ack = writer.accept(values, intended, dispatched, queued)
-        sent.append(Sent(op, intended, dispatched, ack))
+        sent.append((op, intended, dispatched, ack))
         return True
 
     async def _room(self, writer: BatchWriter, worker: int, dispatched: float) -> None:
@@ -307,11 +301,11 @@ class Pool:
     async def _settled(self, sent: deque[Sent]) -> bool:
         """Wait for the end of the oldest row; False when there is no database to talk to."""
         try:
-            await sent[0].ack
+            await sent[0][3]
         except OpError as error:
             return error.error_class != "connection"
         finally:
-            if sent[0].ack.done() and not sent[0].ack.cancelled():
+            if sent[0][3].done() and not sent[0][3].cancelled():
                 sent.popleft()
         return True
 

@@ -1,8 +1,7 @@
 """Where the engine notes what happened: appends on the hot path, arithmetic a few times a second."""
 
-from array import array
 from collections.abc import Sequence
-from struct import pack
+from struct import Struct, pack
 from typing import Protocol
 
 import numpy as np
@@ -13,15 +12,19 @@ from daemon.record.histogram import ROWS, Histogram
 from daemon.record.snapshot import Key, Snapshot
 
 FOLD_AT = 4096  # operations noted in one series before they are folded into its histograms
+_FOUR = Struct("4d")
+_pack, _pack_size = _FOUR.pack, _FOUR.size
 
 
 class Recorder(Protocol):
     """Takes notes for the hot path: never blocks, awaits or raises."""
 
-    def op(
-        self, op: int, outcome: Outcome, intended: float, dispatched: float, served: float, done: float
-    ) -> None:
-        """Note one finished operation; times in s, monotonic."""
+    def ok(self, op: int, intended: float, dispatched: float, served: float, done: float) -> None:
+        """Note an operation that went well; times in s, monotonic."""
+        ...
+
+    def rejected(self, op: int, intended: float, dispatched: float, served: float, done: float) -> None:
+        """Note an operation that got an answer, and the answer was no."""
         ...
 
     def rows(
@@ -56,18 +59,21 @@ class Recorder(Protocol):
 
 
 class Series:
-    """The times of one operation's executions, gathered until they are worth folding.
+    """The times of one operation's successful executions, gathered until they are worth folding.
 
-    Memory: four arrays of at most `FOLD_AT` + one batch doubles, and the histograms.
+    Memory: `FOLD_AT` + one batch times four doubles, and the histograms.
+
+    Attributes:
+        times: intended, dispatched, served, done of each execution, as doubles one after the other:
+            what a hot path can append to at the least price, and numpy can read as it is.
+        folded: executions that are in the histograms already.
     """
 
-    __slots__ = ("dispatched", "done", "intended", "lag", "queue_wait", "response", "served", "service")
+    __slots__ = ("folded", "lag", "queue_wait", "response", "service", "times")
 
     def __init__(self, lag: Histogram) -> None:
-        self.intended = array("d")
-        self.dispatched = array("d")
-        self.served = array("d")
-        self.done = array("d")
+        self.times = bytearray()
+        self.folded = 0
         self.response = Histogram()
         self.service = Histogram()
         self.queue_wait = Histogram()
@@ -75,10 +81,11 @@ class Series:
 
     def fold(self) -> None:
         """Turn the gathered times into histogram counts, and start afresh."""
-        if not self.done:
+        if not self.times:
             return
-        intended, dispatched = np.array(self.intended), np.array(self.dispatched)
-        served, done = np.array(self.served), np.array(self.done)
+        intended, dispatched, served, done = np.frombuffer(bytes(self.times)).reshape(-1, 4).T
+        self.times.clear()
+        self.folded += len(done)
         # A clock read on another core may be a hair behind: a duration is never negative.
         for histogram, start, end in (
             (self.lag, intended, dispatched),
@@ -87,8 +94,13 @@ class Series:
             (self.response, intended, done),
         ):
             histogram.add_many(np.maximum(end - start, 0.0))
-        for times in (self.intended, self.dispatched, self.served, self.done):
-            del times[:]
+
+    def add(self, intended: float, dispatched: float, served: float, done: float) -> None:
+        """Put an execution that is not counted as successful into the histograms."""
+        self.lag.add(max(dispatched - intended, 0.0))
+        self.response.add(max(done - intended, 0.0))
+        self.queue_wait.add(max(served - dispatched, 0.0))
+        self.service.add(max(done - served, 0.0))
 
 
 class OpRecorder:
@@ -103,48 +115,38 @@ class OpRecorder:
         self._ops = ops
         self._lags: dict[PoolName, Histogram] = {spec.pool: Histogram() for spec in ops}
         self._series = [Series(self._lags[spec.pool]) for spec in ops]
-        self._outcomes: list[dict[str, int]] = [{} for _ in ops]
+        self._times = [series.times for series in self._series]
         self._counters: dict[Key, float] = {}
         self._flush_rows = Histogram(ROWS)
         self._flush_seconds = Histogram()
         self._commit_seconds = Histogram()
 
-    def op(
-        self, op: int, outcome: Outcome, intended: float, dispatched: float, served: float, done: float
-    ) -> None:
-        """Note one finished operation; see `Recorder`."""
-        outcomes = self._outcomes[op]
-        outcomes[outcome] = outcomes.get(outcome, 0) + 1
-        if outcome == "error":
-            return
-        series = self._series[op]
-        if outcome == "timeout" and served >= done:  # never taken up: there was no service to time
-            series.response.add(max(done - intended, 0.0))
-            series.lag.add(max(dispatched - intended, 0.0))
-            return
-        series.intended.append(intended)
-        series.dispatched.append(dispatched)
-        series.served.append(served)
-        series.done.append(done)
-        if len(series.done) >= FOLD_AT:
-            series.fold()
+    def ok(self, op: int, intended: float, dispatched: float, served: float, done: float) -> None:
+        """Note an operation that went well; see `Recorder`."""
+        times = self._times[op]
+        times += _pack(intended, dispatched, served, done)
+        if len(times) >= FOLD_AT * _pack_size:
+            self._series[op].fold()
+
+    def rejected(self, op: int, intended: float, dispatched: float, served: float, done: float) -> None:
+        """Note an operation that got an answer, and the answer was no; see `Recorder`."""
+        self._count(op, "rejected")
+        self._series[op].add(intended, dispatched, served, done)
 
     def rows(
         self, op: int, intended: Sequence[float], dispatched: Sequence[float], served: float, done: float
     ) -> None:
         """Note the operations of one committed batch; see `Recorder`."""
         n = len(intended)
-        outcomes = self._outcomes[op]
-        outcomes["ok"] = outcomes.get("ok", 0) + n
-        series = self._series[op]
-        # Packing is a fifth of the price of array.extend, which takes its values one by one.
-        doubles = f"{n}d"
-        series.intended.frombytes(pack(doubles, *intended))
-        series.dispatched.frombytes(pack(doubles, *dispatched))
-        series.served.extend(array("d", (served,)) * n)
-        series.done.extend(array("d", (done,)) * n)
-        if len(series.done) >= FOLD_AT:
-            series.fold()
+        # Doubles packed at once are far cheaper than numbers that an array takes one by one.
+        doubles = [served] * (4 * n)
+        doubles[0::4] = intended
+        doubles[1::4] = dispatched
+        doubles[3::4] = [done] * n
+        times = self._times[op]
+        times += pack(f"{4 * n}d", *doubles)
+        if len(times) >= FOLD_AT * _pack_size:
+            self._series[op].fold()
 
     def failure(
         self,
@@ -158,13 +160,20 @@ class OpRecorder:
         """Note an operation that failed, and why; see `Recorder`."""
         spec = self._ops[op]
         self.count("soakd_op_errors_total", spec.pool, spec.name, error_class)
-        outcome: Outcome = "timeout" if error_class == "timeout" else "error"
-        self.op(op, outcome, intended, dispatched, served, done)
+        if error_class != "timeout":
+            self._count(op, "error")
+            return
+        self._count(op, "timeout")
+        series = self._series[op]
+        if served < done:
+            series.add(intended, dispatched, served, done)
+        else:  # never taken up: there was no service to time
+            series.response.add(max(done - intended, 0.0))
+            series.lag.add(max(dispatched - intended, 0.0))
 
     def drop(self, op: int, reason: str) -> None:
         """Note an operation that never ran; see `Recorder`."""
-        outcomes = self._outcomes[op]
-        outcomes["dropped"] = outcomes.get("dropped", 0) + 1
+        self._count(op, "dropped")
         self.count("soakd_ops_dropped_total", self._ops[op].pool, reason)
 
     def flush(self, reason: str, outcome: str, rows: int, seconds: float, commit: float) -> None:
@@ -179,6 +188,10 @@ class OpRecorder:
         """Add one to a counter; see `Recorder`."""
         self._counters[key] = self._counters.get(key, 0) + 1
 
+    def _count(self, op: int, outcome: Outcome) -> None:
+        spec = self._ops[op]
+        self.count("soakd_ops_total", spec.pool, spec.name, outcome)
+
     def snapshot(self) -> Snapshot:
         """Return everything noted so far; the histograms are the live ones, for pickling at once."""
         counters = dict(self._counters)
@@ -187,10 +200,10 @@ class OpRecorder:
             ("soakd_flush_seconds",): self._flush_seconds,
             ("soakd_commit_seconds",): self._commit_seconds,
         }
-        for spec, series, outcomes in zip(self._ops, self._series, self._outcomes, strict=True):
+        for spec, series in zip(self._ops, self._series, strict=True):
             series.fold()
-            for outcome, n in outcomes.items():
-                counters["soakd_ops_total", spec.pool, spec.name, outcome] = n
+            if series.folded:
+                counters["soakd_ops_total", spec.pool, spec.name, "ok"] = series.folded
             histograms["soakd_op_response_seconds", spec.pool, spec.name] = series.response
             histograms["soakd_op_service_seconds", spec.pool, spec.name] = series.service
             histograms["soakd_op_queue_wait_seconds", spec.pool, spec.name] = series.queue_wait
@@ -202,7 +215,10 @@ class OpRecorder:
 class NullRecorder:
     """Notes nothing: what the instrumentation costs is measured against it."""
 
-    def op(self, *_: object) -> None:
+    def ok(self, *_: object) -> None:
+        """Ignore it."""
+
+    def rejected(self, *_: object) -> None:
         """Ignore it."""
 
     def rows(self, *_: object) -> None:

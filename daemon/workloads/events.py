@@ -143,7 +143,13 @@ class Events:
 
     def transaction(self, op: int, worker: int, rng: Random) -> Transaction:  # noqa: ARG002 - all read alike
         """Return the next read of a kind: see `Workload`."""
-        return Transaction(query, (self._sql[op], self._params(op, rng)), True, True)  # read-only, single
+        if op == BY_KEY:
+            params = self._key(rng)
+        elif op == NEWEST:
+            params = (self._limit,)
+        else:
+            params = self._span(op, rng)
+        return Transaction(query, (self._sql[op], params), True, True)  # read-only, single
 
     def row(self, op: int, worker: int, rng: Random) -> Values:  # noqa: ARG002 - there is one table
         """Return the next event of a worker: see `Workload`."""
@@ -163,17 +169,13 @@ class Events:
             self._attributes[(bits >> 23) & (ATTRIBUTES - 1)],
         )
 
-    def _params(self, op: int, rng: Random) -> Values:
-        if op == BY_KEY:
-            return self._key(rng)
+    def _span(self, op: int, rng: Random) -> Values:
         now = int(self._wall() * 1e6)
-        if op == NEWEST:
-            return (self._limit,)
-        if op == BY_SERVICE:
-            end = now - uniform_span(self._window, rng)
-            service = self._services[int(rng.random() * len(self._services))]
-            return (service, end - self._window, end, self._limit)
-        return (now - self._window,)
+        if op == LEVEL_COUNTS:
+            return (now - self._window,)
+        end = now - uniform_span(self._window, rng)
+        service = self._services[int(rng.random() * len(self._services))]
+        return (service, end - self._window, end, self._limit)
 
     def _key(self, rng: Random) -> Values:
         """Return the key of a row that is there; of the first one when there is none yet.
