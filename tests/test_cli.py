@@ -115,7 +115,7 @@ def test_run_hands_the_settings_over_and_ends_with_the_supervisors_code(started:
     )
     batch = "--batch-size 20 --batch-timeout 0 --queue-size 300 --on-full drop --flushers 4"
     rest = "--shards 2 --warmup 5s --seed 9 --clean --listen 0.0.0.0:0 --listen-insecure --log-interval 1s"
-    more = "--read-rate 1.5 --summary out.json --workload events --json"
+    more = "--rows-in-flight 8 --read-rate 1.5 --summary out.json --workload events --json"
     free = "--set sqlite.synchronous=full --set null.mean=2ms"
     words = f"{arguments} {batch} {rest} {more} {free}".split()
     assert main(words) == 4
@@ -129,7 +129,14 @@ def test_run_hands_the_settings_over_and_ends_with_the_supervisors_code(started:
             "seed": 9,
             "clean": True,
             "summary": "out.json",
-            "pools": {"writers": 7, "readers": 3, "write_rate": 500, "read_rate": 1.5, "arrivals": "poisson"},
+            "pools": {
+                "writers": 7,
+                "readers": 3,
+                "rows_in_flight": 8,
+                "write_rate": 500,
+                "read_rate": 1.5,
+                "arrivals": "poisson",
+            },
             "batch": {"size": 20, "timeout": 0, "queue_size": 300, "on_full": "drop", "flushers": 4},
             "http": {"listen": "0.0.0.0:0", "listen_insecure": True},
             "log": {"interval": 1, "format": "json"},
