@@ -95,6 +95,18 @@ async def prepare(backend: Backend, workload: Workload, *, clean: bool) -> None:
         raise TargetError(f"cannot set the target up: {error}; `soakd check` says what it lacks") from error
 
 
+def names(dialect: Dialect, workload: Workload) -> list[str]:
+    """Return the qualified names of the tables that a run needs."""
+    return [dialect.table(table.name) for table in (*OWN, *workload.tables)]
+
+
+def taken(name: str) -> TargetError:
+    """Return what is to be said when a table of that name is somebody else's."""
+    return TargetError(
+        f"{name} is there already and soakd did not create it: rename it, or use another target"
+    )
+
+
 async def versions(backend: Backend) -> dict[str, str]:
     """Return what the database says that it is: `server_version` or `sqlite_version`."""
     statements = {
@@ -331,10 +343,7 @@ async def _mine(tx: Tx, dialect: Dialect) -> set[str]:
 
 async def _create(tx: Tx, dialect: Dialect, table: Table, statements: Sequence[str]) -> None:
     if await _exists(tx, dialect, table.name):
-        raise TargetError(
-            f"{dialect.table(table.name)} is there already and soakd did not create it: "
-            "rename it, or use another target"
-        )
+        raise taken(dialect.table(table.name))
     for statement in statements:
         await tx.execute(statement)
     await tx.execute(dialect.insert(OBJECTS, again=True), (table.name, SCHEMA_VERSION))

@@ -7,6 +7,7 @@ from daemon.backends.base import INFINITY, NULL
 from daemon.clock import Clock
 from daemon.errors import OpError
 from daemon.ops import PoolName, Table, Timed, Transaction, Values
+from daemon.record.snapshot import Snapshot
 
 Fault = Callable[[Sequence[Values], bool], OpError | None]
 
@@ -61,6 +62,10 @@ class ScriptedBackend:
     def connections(self) -> dict[tuple[PoolName, str], int]:
         """Return none."""
         return {}
+
+    def figures(self) -> Snapshot:
+        """Return none."""
+        return Snapshot()
 
     async def _take(self) -> None:
         now = self.clock.now()

@@ -57,7 +57,9 @@ def sqlite_backend(path: Path) -> SqliteBackend:
         cache_size=1 << 22,
         mmap_size=0,
         reader_lanes=2,
+        pinned_reader=0.0,
         clock=SystemClock(),
+        notify=lambda event, facts: None,
     )
 
 

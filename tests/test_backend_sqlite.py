@@ -2,98 +2,23 @@
 
 import asyncio
 import os
-import subprocess
-import sys
 import tempfile
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import apsw
 import pytest
-import uvloop
 
-from daemon.backends.base import INFINITY, SQLITE
 from daemon.backends.sqlite import SqliteBackend
 from daemon.clock import SystemClock
-from daemon.errors import ErrorClass, OpError, Rejected, TargetError
-from daemon.ops import PoolName, Table, Timed, Transaction, Tx, Values
+from daemon.errors import OpError, Rejected, TargetError
+from daemon.ops import PoolName, Transaction, Tx
+from tests.lite import ITEMS, backend, call, checked, count, fails, fill, held, read, write
 
-ITEMS = Table("items", (("id", "bigint"), ("name", "text")), ("id",))
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n"
-Check = Callable[[SqliteBackend], Coroutine[Any, Any, None]]
-
-
-def backend(path: Path, **changes: Any) -> SqliteBackend:
-    """Return a backend with small settings, of which some may be changed."""
-    settings: dict[str, Any] = {
-        "synchronous": "normal",
-        "busy_timeout": 0.2,
-        "checkpoint_pages": 1000,
-        "wal_limit": 1 << 26,
-        "page_size": 4096,
-        "cache_size": 1 << 20,
-        "mmap_size": 0,
-        "reader_lanes": 2,
-        "clock": SystemClock(),
-    }
-    return SqliteBackend(path=path, **(settings | changes))
-
-
-def checked(path: Path, check: Check, **changes: Any) -> None:
-    """Run a check on an open backend that has an empty table."""
-
-    async def main() -> None:
-        made = backend(path, **changes)
-        await made.open()
-        try:
-            await write(made, SQLITE.create_table(ITEMS))
-            async with asyncio.timeout(20):
-                await check(made)
-        finally:
-            await made.close()
-
-    before = set(threading.enumerate())
-    uvloop.run(main())
-    assert not [t for t in threading.enumerate() if t not in before and t.name.startswith("sqlite-")]
-
-
-async def call(tx: Tx, *statements: str) -> list[Values]:
-    """Run statements; the transaction function of these tests."""
-    rows: list[Values] = []
-    for statement in statements:
-        rows = await tx.execute(statement)
-    return rows
-
-
-async def write(made: SqliteBackend, *statements: str, deadline: float = INFINITY) -> Timed:
-    """Run statements in one transaction on the writing lane."""
-    return await made.transact(Transaction(call, statements, read_only=False), deadline=deadline)
-
-
-async def read(made: SqliteBackend, *statements: str, deadline: float = INFINITY) -> Any:
-    """Return the rows of the last of these statements, run on a reading lane."""
-    work = Transaction(call, statements, single=len(statements) == 1)
-    return (await made.transact(work, deadline=deadline)).result
-
-
-async def fails(awaited: Coroutine[Any, Any, object], error_class: ErrorClass) -> OpError:
-    """Check that an operation fails with this class of error, certainly not committed."""
-    with pytest.raises(OpError) as caught:
-        await awaited
-    assert caught.value.error_class == error_class
-    assert not caught.value.in_doubt
-    assert caught.value.served is not None
-    return caught.value
-
-
-async def count(made: SqliteBackend) -> int:
-    """Return the number of rows in the table."""
-    ((found,),) = await read(made, "SELECT count(*) FROM soakd_items")
-    assert isinstance(found, int)
-    return found
 
 
 @pytest.fixture
@@ -108,7 +33,7 @@ def path(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(("synchronous", "code"), [("normal", 1), ("full", 2)])
 def test_every_setting_holds_on_every_connection(path: Path, synchronous: str, code: int) -> None:
     """The writer and both readers say themselves what they were told."""
-    names = ["journal_mode", "synchronous", "busy_timeout", "cache_size", "mmap_size", "page_size"]
+    names = ["journal_mode", "synchronous", "cache_size", "mmap_size", "page_size"]
     names += ["foreign_keys", "wal_autocheckpoint", "journal_size_limit", "query_only"]
     seen: dict[str, tuple[Any, ...]] = {}
     both = threading.Barrier(2, timeout=10)
@@ -124,9 +49,9 @@ def test_every_setting_holds_on_every_connection(path: Path, synchronous: str, c
         writing = Transaction(lambda tx: ask(tx, together=False), read_only=False)
         await asyncio.gather(made.transact(reading), made.transact(reading), made.transact(writing))
 
-    settings = {"cache_size": 3 << 20, "mmap_size": 1 << 20, "page_size": 8192, "busy_timeout": 0.25}
+    settings = {"cache_size": 3 << 20, "mmap_size": 1 << 20, "page_size": 8192}
     checked(path, check, synchronous=synchronous, **settings)
-    expected = ("wal", code, 250, -3072, 1 << 20, 8192, 1, 0, 1 << 26)
+    expected = ("wal", code, -3072, 1 << 20, 8192, 1, 0, 1 << 26)
     assert seen == {
         "sqlite-writer-0": (*expected, 0),
         "sqlite-reader-0": (*expected, 1),
@@ -372,27 +297,6 @@ def test_a_transaction_past_its_deadline_is_not_committed(path: Path) -> None:
 
 # Other processes
 
-HOLDER = """
-import sys, apsw
-connection = apsw.Connection(sys.argv[1])
-connection.execute(sys.argv[2]).fetchall()
-print("held", flush=True)
-sys.stdin.readline()
-"""
-
-
-@contextmanager
-def held(path: Path, statements: str) -> Iterator[None]:
-    """Let another process hold what its statements take."""
-    command = [sys.executable, "-c", HOLDER, str(path), statements]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "held\n"
-        try:
-            yield
-        finally:
-            process.communicate("\n")
-
 
 def test_a_lock_of_another_process_is_busy_after_the_busy_timeout(path: Path) -> None:
     """Rows and transactions fail as busy, are not written, and work once the lock is gone."""
@@ -410,7 +314,7 @@ def test_a_lock_of_another_process_is_busy_after_the_busy_timeout(path: Path) ->
 
 
 def test_waiting_for_a_lock_ends_at_the_deadline(path: Path) -> None:
-    """A deadline sooner than the busy timeout counts, and the timeout is restored after it."""
+    """A deadline sooner than the busy timeout counts, and only for the operation that has it."""
 
     async def check(made: SqliteBackend) -> None:
         with held(path, "BEGIN IMMEDIATE"):
@@ -418,66 +322,15 @@ def test_waiting_for_a_lock_ends_at_the_deadline(path: Path) -> None:
             insert = "INSERT INTO soakd_items VALUES (2, 'b')"
             await fails(write(made, insert, deadline=began + 0.05), "timeout")
             assert SystemClock.now() - began < 5
-        found = await write(made, "PRAGMA busy_timeout")
-        assert found.result == [(30_000,)]
+            patient = asyncio.ensure_future(write(made, insert))
+            await asyncio.wait({patient}, timeout=0.2)
+            assert not patient.done()
+        await patient
 
     checked(path, check, busy_timeout=30.0)
 
 
-# Checkpoints
-
-
-async def fill(made: SqliteBackend, batches: int, *, first: int = 0) -> None:
-    """Write batches of about 25 pages each."""
-    for batch in range(first, first + batches):
-        await made.write_rows(ITEMS, [(batch * 100 + n, "x" * 900) for n in range(100)], again=False)
-
-
-async def settled(made: SqliteBackend) -> None:
-    """Wait until the upkeep after the last write is done: the writing lane answers again."""
-    await made.transact(Transaction(call, ("SELECT 1",), read_only=False, single=True))
-
-
-def test_the_wal_is_checkpointed_again_and_again(path: Path) -> None:
-    """Without readers each checkpoint is complete, and the WAL does not outgrow the setting by much."""
-
-    async def check(made: SqliteBackend) -> None:
-        await fill(made, 40)
-        await settled(made)
-        assert made.wal.complete["PASSIVE"] >= 5
-        assert made.wal.partial == {"PASSIVE": 0, "RESTART": 0}
-        assert made.wal.failed == 0
-        last = made.wal.last
-        assert last is not None
-        assert last.complete
-        assert last.seconds > 0
-        assert path.with_name("load.db-wal").stat().st_size < 150 * 4120
-
-    checked(path, check, checkpoint_pages=100)
-
-
-def test_a_pinned_reader_lets_the_wal_grow_until_it_goes(path: Path) -> None:
-    """Checkpoints stay incomplete, also those that wait; writes go on; then the WAL begins anew."""
-    wal = path.with_name("load.db-wal")
-    limit = 400_000
-
-    async def check(made: SqliteBackend) -> None:
-        await fill(made, 1)
-        with held(path, "BEGIN; SELECT count(*) FROM soakd_items"):
-            await fill(made, 30, first=1)
-            await settled(made)
-            assert wal.stat().st_size > limit
-            assert made.wal.pages > limit // 4120
-            assert made.wal.partial["PASSIVE"] >= 1
-            assert made.wal.partial["RESTART"] >= 1
-            assert made.wal.complete["RESTART"] == 0
-        await fill(made, 3, first=31)  # one to make a checkpoint due, one that begins anew
-        await settled(made)
-        assert wal.stat().st_size <= limit
-        assert made.wal.pages < limit // 4120
-        assert await count(made) == 34 * 100
-
-    checked(path, check, checkpoint_pages=20, wal_limit=limit, busy_timeout=0.05)
+# The end
 
 
 def test_a_clean_close_leaves_one_file(path: Path) -> None:

@@ -19,6 +19,10 @@ UNITLESS_GAUGES = {
     "soakd_generator_limited",
     "soakd_target_up",
     "soakd_run_phase",
+    "soakd_sqlite_wal_frames",
+    "soakd_sqlite_wal_checkpointed_frames",
+    "soakd_sqlite_pages",
+    "soakd_sqlite_pinned_reader",
 }
 # The names that dashboards and checks outside the repository rely on, with their labels.
 CONTRACT = {

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -46,7 +47,7 @@ def states(found: Mapping[str, Finding]) -> dict[str, str]:
 
 def lite(path: Path) -> dict[str, Finding]:
     """Check a SQLite file."""
-    return {one.name: one for one in check_sqlite(path, durability="as it is")}
+    return {one.name: one for one in check_sqlite(path, needed=(), durability="as it is")}
 
 
 def folder_of(path: Path) -> dict[str, bytes]:
@@ -122,6 +123,23 @@ def test_somebody_elses_database_is_told_from_soakds(tmp_path: Path) -> None:
     connection.execute("CREATE TABLE a (x); CREATE TABLE b (x)")
     connection.close()
     assert lite(path)["content"].detail == "2 tables, none of them made by soakd"
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_a_table_of_others_with_a_name_that_soakd_needs_is_found_out(tmp_path: Path, *, own: bool) -> None:
+    """Before a run would, and without a change to the file."""
+    path = tmp_path / "other.db"
+    if own:
+        prepare(f"sqlite:///{path}")
+    with closing(apsw.Connection(str(path))) as connection:
+        if own:
+            connection.execute("DROP TABLE soakd_events; DELETE FROM soakd_objects WHERE name = 'events'")
+        connection.execute("CREATE VIEW soakd_events AS SELECT 1" if own else "CREATE TABLE soakd_events (a)")
+    before = folder_of(tmp_path)
+    found = findings(f"sqlite:///{path}")["usable"]
+    assert found.state == "fail"
+    assert found.detail.startswith("soakd_events is there already and soakd did not create it")
+    assert folder_of(tmp_path) == before
 
 
 @pytest.mark.parametrize(

@@ -91,6 +91,14 @@ class Gate:
             await asyncio.sleep(0.001)
 
 
+async def until(condition: Callable[[], object]) -> None:
+    """Wait for a condition."""
+    give_up = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < give_up
+        await asyncio.sleep(0)
+
+
 def job(value: object = None) -> Job:
     """Return a job that gives a value, or raises it if it is an exception."""
 
@@ -348,6 +356,74 @@ def test_upkeep_does_not_hold_back_results(run: Runner) -> None:
 
     checked(run, [worker], check)
     assert [what for what, _ in worker.calls] == ["open", "run", "upkeep", "run", "close"]
+
+
+def test_every_lane_can_be_tended(run: Runner) -> None:
+    """One that sleeps is woken for it, one that works does it after its job; any thread may ask."""
+    workers = [Worker(), Worker()]
+
+    def upkeeps() -> list[int]:
+        return [sum(what == "upkeep" for what, _ in worker.calls) for worker in workers]
+
+    async def check(lanes: Lanes[Job]) -> None:
+        for worker in workers:
+            worker.upkeep_gate.set()
+        working = Gate()
+        answer = lanes.submit(working, INFINITY)
+        await working.reached()
+        await asyncio.to_thread(lanes.tend)
+        await until(lambda: sorted(upkeeps()) == [0, 1])
+        working.open.set()
+        await answer
+        await until(lambda: upkeeps() == [1, 1])
+        assert (await lanes.submit(job("next"), INFINITY)).result == "next"
+
+    checked(run, workers, check)
+
+
+def test_tending_does_not_let_a_lane_sleep_through_it() -> None:
+    """However it falls together with the lane's falling asleep, the upkeep is done."""
+    worker = Worker()
+    worker.upkeep_gate.set()
+
+    async def check(lanes: Lanes[Job]) -> None:
+        for _ in range(300):
+            worker.calls.clear()
+            answer = lanes.submit(job(), INFINITY)
+            lanes.tend()
+            await answer
+            await until(lambda: ("upkeep", "test-0") in worker.calls)
+
+    checked(asyncio.run, [worker], check)
+
+
+def test_the_oldest_job_is_known(run: Runner) -> None:
+    """Its beginning, while it runs; nothing while there is none, and upkeep is no job."""
+    worker = Worker()
+
+    async def dirty() -> None:
+        worker.upkeep_due = True
+
+    async def check(lanes: Lanes[Job]) -> None:
+        assert lanes.oldest() == INFINITY
+        before = SystemClock.now()
+        first, second = Gate(), Gate()
+        answers = [lanes.submit(first, INFINITY)]
+        await first.reached()
+        between = SystemClock.now()
+        answers.append(lanes.submit(second, INFINITY))
+        await second.reached()
+        assert before <= lanes.oldest() <= between
+        first.open.set()
+        await answers[0]
+        await until(lambda: lanes.oldest() > between)
+        second.open.set()
+        await answers[1]
+        await lanes.submit(dirty, INFINITY)
+        await until(lambda: lanes.oldest() == INFINITY)
+        worker.upkeep_gate.set()
+
+    checked(run, [worker, Worker()], check)
 
 
 def test_closing_fails_what_waits_and_finishes_what_runs(run: Runner) -> None:

@@ -2,12 +2,14 @@
 
 import shutil
 import subprocess
+from collections.abc import Collection
 
 import pytest
 
 from daemon.observe.metrics import render, utilization, zeros
 from daemon.ops import OpSpec
 from daemon.record.catalog import LATENCY_BOUNDS, METRICS, row_bounds
+from daemon.record.catalog_samples import SQLITE
 from daemon.record.histogram import ROWS, Histogram
 from daemon.record.recorder import OpRecorder
 from daemon.record.snapshot import Snapshot
@@ -20,9 +22,9 @@ def lines(snapshot: Snapshot, *, batch_size: int = 100) -> list[str]:
     return text.decode().splitlines()
 
 
-def running() -> Snapshot:
+def running(backend: str = "sqlite") -> Snapshot:
     """A snapshot as the supervisor of a running daemon has it."""
-    snapshot = zeros(OPS, 2)
+    snapshot = zeros(OPS, 2, backend)
     recorder = OpRecorder(OPS)
     recorder.rows(0, [10.0, 10.001], [10.0, 10.002], 10.01, 10.02)
     recorder.ok(1, 10.0, 10.0, 10.001, 10.003)
@@ -35,7 +37,7 @@ def running() -> Snapshot:
                 ("soakd_batch_queue_rows",): 25.0,
                 ("soakd_batch_queue_capacity_rows",): 10_000.0,
                 ("soakd_build_info", "1.0", "3.11"): 1.0,
-                ("soakd_run_info", "r1", "sqlite", "events"): 1.0,
+                ("soakd_run_info", "r1", backend, "events"): 1.0,
             }
         )
     )
@@ -53,7 +55,7 @@ def test_recorded_operations_are_counted_by_outcome_and_class() -> None:
 
 def test_what_did_not_happen_is_zero_and_not_missing() -> None:
     """A first error must be an increase from 0: every combination of labels is there at the start."""
-    shown = lines(zeros(OPS, 2))
+    shown = lines(zeros(OPS, 2, "sqlite"))
     assert 'soakd_ops_total{op="newest",outcome="timeout",pool="reader"} 0.0' in shown
     assert 'soakd_op_errors_total{class="deadlock",op="append",pool="writer"} 0.0' in shown
     assert 'soakd_rows_total{outcome="abandoned"} 0.0' in shown
@@ -63,11 +65,14 @@ def test_what_did_not_happen_is_zero_and_not_missing() -> None:
     assert 'soakd_ops_dropped_total{pool="writer",reason="backlog"} 0.0' in shown
     assert 'soakd_engine_restarts_total{shard="1"} 0.0' in shown
     assert 'soakd_op_response_seconds_count{op="newest",pool="reader"} 0.0' in shown
+    assert 'soakd_sqlite_checkpoints_total{mode="restart",result="partial"} 0.0' in shown
+    assert 'soakd_sqlite_cache_total{event="spill",pool="reader"} 0.0' in shown
+    assert 'soakd_sqlite_checkpoint_seconds_count{mode="passive"} 0.0' in shown
 
 
 def test_a_class_that_is_never_retried_has_no_retry_series() -> None:
     """A constraint violation is not tried again, so counting its retries would be noise."""
-    assert not any('soakd_retries_total{class="constraint"' in line for line in lines(zeros(OPS, 1)))
+    assert not any('soakd_retries_total{class="constraint"' in line for line in lines(zeros(OPS, 1, "null")))
 
 
 def test_a_histogram_has_cumulative_buckets_and_an_exact_sum() -> None:
@@ -103,10 +108,11 @@ def test_utilization_is_derived_from_rows_and_capacity() -> None:
     assert utilization(Snapshot()) == 0
 
 
-def test_every_family_of_the_catalogue_is_shown() -> None:
-    """Nothing that dashboards may rely on is missing in a running daemon."""
-    shown = {line.split()[2] for line in lines(running()) if line.startswith("# TYPE")}
-    assert shown == set(METRICS)
+@pytest.mark.parametrize(("backend", "others"), [("sqlite", set()), ("postgres", SQLITE), ("null", SQLITE)])
+def test_every_family_of_the_catalogue_is_shown(backend: str, others: Collection[str]) -> None:
+    """Nothing that dashboards may rely on is missing, and no zeros stand for what cannot be."""
+    shown = {line.split()[2] for line in lines(running(backend)) if line.startswith("# TYPE")}
+    assert shown == set(METRICS) - set(others)
 
 
 def test_no_creation_times_and_no_figures_of_the_process_are_shown() -> None:

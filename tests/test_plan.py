@@ -131,10 +131,19 @@ def test_only_postgresql_gets_more_than_one_flusher() -> None:
     assert flushers == {TARGETS[0]: 1, TARGETS[1]: 4, TARGETS[2]: 1}
 
 
+def test_only_one_engine_of_a_run_pins_a_reader() -> None:
+    """One is enough to starve the checkpoints, and nothing else of soakd's may."""
+    given = settings(TARGETS[0], shards=2, sqlite={"pinned_reader": "60s"})
+    assert [one.backend[1]["pinned_reader"] for one in plans(given)] == [60, 0]
+    _, options = plan.backend_options(given, writers=1, readers=1, role="control")
+    assert options["pinned_reader"] == 0
+
+
 @pytest.mark.parametrize("target", TARGETS)
 def test_the_options_of_a_backend_are_what_its_class_takes(target: str) -> None:
     kind, options = plans(settings(target))[0].backend
-    assert factory.create(kind, options, SystemClock(), Random(1)).dialect.name == kind
+    made = factory.create(kind, options, SystemClock(), Random(1), lambda event, facts: None)
+    assert made.dialect.name == kind
     assert plan.make_backend(settings(target), SystemClock()).dialect.name == kind
 
 

@@ -85,6 +85,19 @@ def test_an_interval_has_the_gauges_of_its_end(past: Snapshot) -> None:
     assert now.since(past).gauges == {IN_FLIGHT: 7.0}
 
 
+def test_of_what_shards_share_the_greatest_value_counts() -> None:
+    """They look at the same file: its size is not as many times as large."""
+    size, pinned = ("soakd_sqlite_wal_bytes",), ("soakd_sqlite_pinned_reader",)
+    whole = merged(
+        Snapshot(shared={size: 5.0}), Snapshot(shared={size: 7.0, pinned: 0.0}), Snapshot(shared={size: 6.0})
+    )
+    assert whole.shared == {size: 7.0, pinned: 0.0}
+    later = merged(whole)
+    later.shared[size] = 2.0
+    assert later.since(whole).shared == {size: 2.0, pinned: 0.0}
+    assert whole.shared[size] == 7.0
+
+
 @given(snapshots())
 def test_pickling_brings_it_back(snapshot: Snapshot) -> None:
     twin = pickle.loads(pickle.dumps(snapshot))  # noqa: S301 - our own bytes

@@ -1,9 +1,10 @@
 """What every backend offers, and how the SQL of the two dialects differs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from daemon.ops import PoolName, Table, Timed, Transaction, Values
+from daemon.record.snapshot import Snapshot
 
 # Portable column types → (PostgreSQL, SQLite).
 TYPES: Mapping[str, tuple[str, str]] = {
@@ -14,6 +15,9 @@ TYPES: Mapping[str, tuple[str, str]] = {
 }
 
 INFINITY = float("inf")
+
+Notify = Callable[[str, Mapping[str, object]], None]
+"""Takes note of an event, with its facts, that a person should hear of."""
 
 
 class Dialect(NamedTuple):
@@ -106,6 +110,13 @@ class Backend(Protocol):
 
     def connections(self) -> dict[tuple[PoolName, str], int]:
         """Return the number of connections by pool and state (`busy`, `idle`, `waiting`)."""
+        ...
+
+    def figures(self) -> Snapshot:
+        """Return what only the backend can tell about the database; empty where that is nothing.
+
+        Called on the event loop a few times a second: it never blocks.
+        """
         ...
 
     @property

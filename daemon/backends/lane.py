@@ -43,7 +43,7 @@ class Runner(Protocol[J_contra]):
         ...
 
     def upkeep(self) -> None:
-        """Do what is due beside the jobs (`upkeep_due` was set); never raises."""
+        """Do what is due beside the jobs (`upkeep_due` was set); never raises. It may take its time."""
         ...
 
     def close(self) -> None:
@@ -154,6 +154,17 @@ class Lanes(Generic[J]):
             self._loop.call_later(TICK, self._tick)
         return future
 
+    def tend(self) -> None:
+        """Have every lane do its upkeep once the job that it is in has ended. From any thread."""
+        lanes = tuple(self._lanes)
+        for lane in lanes:
+            lane.runner.upkeep_due = True
+        self._wake(len(lanes))
+
+    def oldest(self) -> float:
+        """Return when the longest of the jobs under way began, the clock's time; inf when there is none."""
+        return min((lane.began for lane in self._lanes), default=INFINITY)
+
     def states(self) -> dict[str, int]:
         """Return the number of lanes that are `busy` and `idle`, and of jobs `waiting`."""
         idle = len(self._idle)
@@ -227,7 +238,7 @@ class Lanes(Generic[J]):
                 future, job, deadline = waiting.popleft()
             except IndexError:
                 if tell_by != INFINITY:
-                    self._hand_over(runner)
+                    self._hand_over(lane)
                     tell_by = INFINITY
                 if self._rest(lane):
                     continue
@@ -247,30 +258,33 @@ class Lanes(Generic[J]):
             if tell_by == INFINITY:
                 tell_by = done + HOLD
             if done >= tell_by or runner.upkeep_due:
-                self._hand_over(runner)
+                self._hand_over(lane)
                 tell_by = INFINITY
 
     def _rest(self, lane: _Lane[J]) -> bool:
         """Sleep until there is work, and return True; False when the lanes are being closed."""
         lane.began = INFINITY
         self._idle.append(lane)
-        if self._waiting or self._closing:
+        if self._waiting or self._closing or lane.runner.upkeep_due:
             try:
                 self._idle.remove(lane)
             except ValueError:  # woken already
                 lane.wake.acquire()
         else:
             lane.wake.acquire()
+        if lane.runner.upkeep_due:
+            lane.runner.upkeep()
         return bool(self._waiting) or not self._closing
 
-    def _hand_over(self, runner: Runner[J]) -> None:
+    def _hand_over(self, lane: _Lane[J]) -> None:
         """Tell the loop of what is finished, and then do what need not be waited for."""
         if not self._notified:
             self._notified = True
             self._tell(self._drain)
-        runner.group_ended()
-        if runner.upkeep_due:
-            runner.upkeep()
+        lane.runner.group_ended()
+        if lane.runner.upkeep_due:
+            lane.began = INFINITY
+            lane.runner.upkeep()
 
     def _tell(self, callback: Callable[..., object], *args: object) -> None:
         try:

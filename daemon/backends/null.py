@@ -9,6 +9,7 @@ from daemon.backends.base import INFINITY, NULL
 from daemon.clock import Clock
 from daemon.errors import OpError
 from daemon.ops import PoolName, Table, Timed, Transaction, Values
+from daemon.record.snapshot import Snapshot
 
 Latency = Literal["none", "constant", "normal", "pareto"]
 
@@ -71,6 +72,10 @@ class NullBackend:
     def connections(self) -> dict[tuple[PoolName, str], int]:
         """Return the calls under way."""
         return {(pool, "busy"): busy for pool, busy in self._busy.items()}
+
+    def figures(self) -> Snapshot:
+        """Return nothing."""
+        return Snapshot()
 
     async def _serve(self, pool: PoolName, served: float, deadline: float) -> None:
         seconds = draw(*self._law, self._rng)

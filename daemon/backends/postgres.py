@@ -16,6 +16,7 @@ from daemon.backends.postgres_watch import Watch
 from daemon.clock import Clock
 from daemon.errors import OpError
 from daemon.ops import PoolName, Table, Timed, Transaction, Values
+from daemon.record.snapshot import Snapshot
 
 FIRST_PAUSE = 0.05  # s, after the first failed attempt to reconnect; doubled each time,
 LONGEST_PAUSE = 1.0  # s, up to this
@@ -182,6 +183,10 @@ class PostgresBackend:
         done = self._now()
         pool.give(connection)
         return Timed(len(rows), served, done, done - sent)
+
+    def figures(self) -> Snapshot:
+        """Return nothing: see `Backend`. A connection of the supervisor's own asks the server."""
+        return Snapshot()
 
     def connections(self) -> dict[tuple[PoolName, str], int]:
         """Return the connections in use and idle, and the callers that wait for one, by pool."""

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import apsw
 
-from daemon.backends.base import INFINITY, SQLITE
+from daemon.backends.base import INFINITY, SQLITE, Notify
+from daemon.backends.gate import Gate
 from daemon.backends.lane import Lanes
 from daemon.backends.sqlite_connection import Pragmas
+from daemon.backends.sqlite_figures import size
 from daemon.backends.sqlite_file import (
     check_file_system,
     check_library,
@@ -16,10 +18,16 @@ from daemon.backends.sqlite_file import (
     read_mounts,
     remove,
 )
+from daemon.backends.sqlite_pinned import PinnedReader
 from daemon.backends.sqlite_session import Batch, Session
 from daemon.backends.wal import WalPolicy
 from daemon.clock import Clock
 from daemon.ops import PoolName, Table, Timed, Transaction, Values
+from daemon.record.snapshot import Snapshot
+
+LONGEST_HOLD = 10.0
+"""Longest time, s, that new reads are held back for those under way to end. Reads that take longer than
+this and never leave a gap let the WAL grow."""
 
 
 class SqliteBackend:
@@ -44,7 +52,9 @@ class SqliteBackend:
         cache_size: int,
         mmap_size: int,
         reader_lanes: int,
+        pinned_reader: float,
         clock: Clock,
+        notify: Notify,
     ) -> None:
         """Take the settings; nothing is opened yet.
 
@@ -58,13 +68,20 @@ class SqliteBackend:
             cache_size: page cache of each connection, bytes.
             mmap_size: bytes of the file to map into memory; 0: none.
             reader_lanes: threads that read, ≥ 1.
+            pinned_reader: how long a read transaction is held open, again and again, s; 0: none is.
             clock: monotonic time.
+            notify: told when that transaction begins and ends.
         """
         self._path = path
         self._clock = clock
+        self._notify = notify
         self._pragmas = Pragmas(synchronous, busy_timeout, cache_size, mmap_size, page_size, wal_limit)
         self.wal = WalPolicy(checkpoint_pages, wal_limit)
         self._reader_lanes = reader_lanes
+        self._pinned_seconds = pinned_reader
+        self._pinned: PinnedReader | None = None
+        self._gate: Gate | None = None
+        self._sessions: list[Session] = []
         self._writer: Lanes[Transaction | Batch] = Lanes("sqlite-writer", [], clock)
         self._readers: Lanes[Transaction | Batch] = Lanes("sqlite-reader", [], clock)
 
@@ -73,17 +90,27 @@ class SqliteBackend:
         check_library(apsw.sqlite_lib_version())
         path = check_path(self._path)
         check_file_system(path, read_mounts())
-        writer = Session(path, self._pragmas, self.wal, self._clock, read_only=False)
-        readers = [
-            Session(path, self._pragmas, self.wal, self._clock, read_only=True)
-            for _ in range(self._reader_lanes)
+        self._gate = gate = Gate(
+            self._reader_lanes,
+            LONGEST_HOLD,
+            self._clock,
+            call_readers=self._call_readers,
+            call_writer=self._call_writer,
+        )
+        self._sessions = [
+            Session(path, self._pragmas, self.wal, gate, self._clock, read_only=number > 0)
+            for number in range(1 + self._reader_lanes)
         ]
-        self._writer = Lanes("sqlite-writer", [writer], self._clock)
-        self._readers = Lanes("sqlite-reader", readers, self._clock)
+        self._writer = Lanes("sqlite-writer", self._sessions[:1], self._clock)
+        self._readers = Lanes("sqlite-reader", self._sessions[1:], self._clock)
         new = claim(path)
         try:
             await self._writer.open()
             await self._readers.open()
+            if self._pinned_seconds:
+                pinned = PinnedReader(path, self._pragmas, self._pinned_seconds, self._clock, self._notify)
+                await pinned.open()
+                self._pinned = pinned
         except BaseException:
             await self.close()
             if new:
@@ -92,6 +119,11 @@ class SqliteBackend:
 
     async def close(self) -> None:
         """Let the transactions under way end and close all connections; never raises."""
+        if self._gate:
+            self._gate.retire()
+        if self._pinned:
+            await self._pinned.close()
+            self._pinned = None
         await self._readers.close()
         await self._writer.close()
 
@@ -114,3 +146,29 @@ class SqliteBackend:
             ("reader", self._readers),
         )
         return {(pool, state): n for pool, lanes in pools for state, n in lanes.states().items()}
+
+    def figures(self) -> Snapshot:
+        """Return what is known of the file, its WAL and the connections; see `base.Backend.figures`.
+
+        What only the connections know was left behind by their threads a quarter of a second ago
+        or so, when they were asked last; they are asked anew here.
+        """
+        figures = Snapshot()
+        for session in self._sessions:
+            figures.merge(session.figures.latest)
+        since = self._pinned.since if self._pinned else INFINITY
+        shared = figures.shared
+        shared["soakd_sqlite_wal_bytes",] = size(self._path, "-wal")
+        shared["soakd_sqlite_database_bytes",] = size(self._path)
+        oldest = min(self._readers.oldest(), since)
+        shared["soakd_sqlite_oldest_reader_seconds",] = max(0.0, self._clock.now() - oldest)
+        shared["soakd_sqlite_pinned_reader",] = float(since < INFINITY)
+        self._call_readers()
+        self._call_writer()
+        return figures
+
+    def _call_readers(self) -> None:
+        self._readers.tend()
+
+    def _call_writer(self) -> None:
+        self._writer.tend()

@@ -7,10 +7,14 @@ from typing import Any, NamedTuple
 
 import apsw
 
+from daemon.backends.gate import Gate
 from daemon.backends.lane import INFINITY
+from daemon.backends.sqlite_busy import BusyHandler
+from daemon.backends.sqlite_checkpoint import Checkpointer
 from daemon.backends.sqlite_connection import Pragmas, connect
 from daemon.backends.sqlite_errors import op_error
-from daemon.backends.wal import PATIENCE, Checkpoint, WalPolicy
+from daemon.backends.sqlite_figures import Figures
+from daemon.backends.wal import WalPolicy
 from daemon.clock import Clock
 from daemon.errors import OpError
 from daemon.ops import Timed, Transaction, Values
@@ -75,20 +79,29 @@ class Session:
     follow one another quickly and nothing is written. Within a process SQLite counts such locks,
     so each of those transactions, still with a snapshot of its own, is spared the two system
     calls that would take and release it: 40 % of the price of a point read.
+
+    Attributes:
+        figures: what the connection has told about itself, a fraction of a second ago.
     """
 
     def __init__(
-        self, path: Path, pragmas: Pragmas, wal: WalPolicy, clock: Clock, *, read_only: bool
+        self, path: Path, pragmas: Pragmas, wal: WalPolicy, gate: Gate, clock: Clock, *, read_only: bool
     ) -> None:
-        """Take the settings; the session that is not `read_only` looks after the `wal`."""
+        """Take the settings.
+
+        The session that is not `read_only` looks after the `wal`; the others wait at the `gate`
+        when it asks them to.
+        """
         self._path = path
         self._pragmas = pragmas
-        self._patience = pragmas.busy_timeout
         self._wal = wal
+        self._gate = gate
         self._read_only = read_only
         self._now = clock.now
         self._deadline = INFINITY
-        self._hurried = False  # the connection's busy timeout is shorter than it should be
+        self._busy = BusyHandler(pragmas.busy_timeout, lambda: self._deadline, clock)
+        self._checkpointer = Checkpointer(wal, gate, self._busy, clock)
+        self.figures = Figures("reader" if read_only else "writer", self._busy, None if read_only else wal)
         self._in_a_row = 0
         self._commits = 0  # what `wal` had counted when the last group ended
         self._holder: apsw.Connection | None = None
@@ -104,6 +117,7 @@ class Session:
         self._cursor = connection.cursor()
         self._tx = SqliteTx(connection, read_only=self._read_only)
         connection.set_progress_handler(self._overdue, PROGRESS_STEPS)
+        connection.set_busy_handler(self._busy)
         if self._read_only:
             self._holder = connect(self._path, self._pragmas, read_only=True)
         else:
@@ -131,8 +145,6 @@ class Session:
         self._in_a_row += 1
         if self._in_a_row == GROUP:
             self._hold_lock()
-        if deadline - served < self._patience or self._hurried:
-            self._wait_at_most(deadline - served)
         try:
             if isinstance(job, Batch):
                 return self._insert(job, served)
@@ -157,23 +169,14 @@ class Session:
         self._commits = self._wal.commits
 
     def upkeep(self) -> None:
-        """Make the checkpoint that is due; what comes of it is counted, never raised."""
+        """Make the checkpoint that is due, or wait for one; take the figures anew."""
         self.upkeep_due = False
         self._deadline = INFINITY
-        began = self._now()
-        mode = self._wal.mode(began)
-        self._wait_at_most(PATIENCE)
-        self._wal.under_way = True
-        try:
-            figures = self._connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchall()[0]
-        except apsw.Error:
-            self._wal.note_failure()
-            return
-        finally:
-            self._wal.under_way = False
-        done = self._now()
-        busy, log, moved = (int(str(figure)) for figure in figures)
-        self._wal.note(Checkpoint(mode, bool(busy), log, moved, done - began), done)
+        if not self._read_only:
+            self._checkpointer.tend(self._connection)
+        self.figures.take(self._connection)
+        if self._read_only:
+            self._gate.wait()
 
     def _insert(self, batch: Batch, served: float) -> Timed:
         self._begin("BEGIN IMMEDIATE")
@@ -224,12 +227,6 @@ class Session:
         if self._holder is not None and self._commits == self._wal.commits and not self._wal.under_way:
             with suppress(apsw.Error):
                 self._holder.execute("BEGIN; PRAGMA schema_version").fetchall()
-
-    def _wait_at_most(self, seconds: float) -> None:
-        """Wait for locks no longer than this, nor longer than the setting says."""
-        wanted = self._patience
-        self._hurried = seconds < wanted
-        self._connection.set_busy_timeout(round(max(0.0, min(seconds, wanted)) * 1000))
 
     def _overdue(self) -> bool:
         """Tell SQLite, each `PROGRESS_STEPS` steps, whether to interrupt the statement.

@@ -7,7 +7,7 @@ unless a WAL is there already. What only writing can show is tried on a temporar
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
@@ -22,11 +22,12 @@ from daemon.check.finding import Finding, bytes_free
 from daemon.errors import TargetError
 
 
-def check_sqlite(path: Path, *, durability: str) -> Iterator[Finding]:
+def check_sqlite(path: Path, *, needed: Collection[str], durability: str) -> Iterator[Finding]:
     """Yield what was found, the first failure last.
 
     Args:
         path: the file; it may not exist yet.
+        needed: names of the tables that a run needs.
         durability: in words, what an acknowledged row will be safe from.
     """
     try:
@@ -38,7 +39,7 @@ def check_sqlite(path: Path, *, durability: str) -> Iterator[Finding]:
         check_library(apsw.sqlite_lib_version())
         yield Finding("version", "ok", f"SQLite {apsw.sqlite_lib_version()} (apsw {apsw.apsw_version()})")
         if path.exists() and path.stat().st_size:
-            yield Finding("content", "ok", look_inside(path)[1])
+            yield Finding("content", "ok", look_inside(path, needed)[1])
         disk = _disk(path.parent)
         yield disk
         if disk.state == "fail":
@@ -71,24 +72,46 @@ def _check_writable(path: Path) -> None:
         ) from None
 
 
-def look_inside(path: Path) -> tuple[bool, str]:
-    """Return whether the database may hold a run of soakd, and in words what it holds; changes nothing.
+def refuse_foreign(path: Path, needed: Collection[str], patience: float) -> None:
+    """Find out that a run cannot use a database before it is opened for one, which puts it into WAL mode.
+
+    Args:
+        path: the file; it may not exist yet.
+        needed: names of the tables that a run needs.
+        patience: how long to wait for another process's lock, s.
 
     Raises:
-        TargetError: it is not a database, it is locked, or its tables are of a newer soakd.
+        TargetError: it cannot; the message says why.
+    """
+    check_path(path)
+    if path.exists() and path.stat().st_size:
+        look_inside(path, needed, patience)
+
+
+def look_inside(path: Path, needed: Collection[str] = (), patience: float = 1.0) -> tuple[bool, str]:
+    """Return whether the database may hold a run of soakd, and in words what it holds; changes nothing.
+
+    Args:
+        path: the file.
+        needed: names of tables that must be soakd's own, if they are there.
+        patience: how long to wait for another process's lock, s.
+
+    Raises:
+        TargetError: it is not a database, it is locked, its tables are of a newer soakd, or one
+            that is needed is somebody else's.
     """
     address = f"file:{quote(str(path.resolve()))}?mode=ro{'&immutable=1' if _at_rest(path) else ''}"
     connection: apsw.Connection | None = None
     try:
         connection = apsw.Connection(address, flags=apsw.SQLITE_OPEN_READONLY | apsw.SQLITE_OPEN_URI)
-        connection.set_busy_timeout(1000)
-        names = {
-            name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
-        }
+        connection.set_busy_timeout(round(patience * 1000))
+        kinds = {str(row[0]): row[1] for row in connection.execute("SELECT name, type FROM sqlite_master")}
         objects = SQLITE.table(ledger.OBJECTS.name)
-        if objects not in names:
-            return False, f"{len(names)} tables, none of them made by soakd"
-        newest = connection.execute(f"SELECT max(version) FROM {objects}").get or 0
+        made: set[str] = set()
+        newest = 0
+        if objects in kinds:
+            made = {SQLITE.table(name) for (name,) in connection.execute(f"SELECT name FROM {objects}")}
+            newest = connection.execute(f"SELECT max(version) FROM {objects}").get or 0
     except apsw.ReadOnlyError:
         return True, "a transaction that was cut off, and will be rolled back"
     except apsw.Error as error:
@@ -97,6 +120,11 @@ def look_inside(path: Path) -> tuple[bool, str]:
         if connection is not None:
             connection.close()
     check_version(newest)
+    for name in needed:
+        if name in kinds and name not in made:
+            raise ledger.taken(name)
+    if objects not in kinds:
+        return False, f"{list(kinds.values()).count('table')} tables, none of them made by soakd"
     return True, f"tables of soakd (version {newest}) from earlier runs"
 
 

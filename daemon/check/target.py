@@ -2,10 +2,13 @@
 
 from pathlib import Path
 
+from daemon import ledger
+from daemon.backends.base import SQLITE
 from daemon.check.finding import Finding
 from daemon.clock import Clock
 from daemon.config.settings import Settings
 from daemon.control import plan
+from daemon.control.recount import tables_of
 from daemon.control.summarize import check_writable
 from daemon.errors import UsageError
 from daemon.observe.auth import read_password_file
@@ -19,7 +22,8 @@ async def check_target(settings: Settings, clock: Clock) -> list[Finding]:
     if target.path is not None:
         from daemon.check.sqlite import check_sqlite  # noqa: PLC0415 - each database's library only when needed
 
-        return list(check_sqlite(target.path, durability=durability))
+        needed = ledger.names(SQLITE, tables_of(settings, clock))
+        return list(check_sqlite(target.path, needed=needed, durability=durability))
     if target.kind == "postgres":
         from daemon.check.postgres import check_postgres  # noqa: PLC0415
 

@@ -144,13 +144,19 @@ class Sqlite(Section):
     wal_limit: Size = Field(
         256 * 2**20,
         ge=65536,
-        description="Size of the WAL from which on checkpoints RESTART it, waiting for readers.",
+        description="Size of the WAL above which it is made to begin anew: reads under way are waited for, "
+        "new ones are held back meanwhile.",
     )
     page_size: PageSize = Field(4096, description="Bytes of a page, for files that soakd creates.")
     cache_size: Size = Field(64 * 2**20, ge=65536, description="Page cache of each connection.")
     mmap_size: Size = Field(0, description="Bytes of the file to map into memory; 0: none.")
     reader_lanes: int = Field(
         2, ge=1, le=64, description="Threads, each with a connection, that run the reads of a shard."
+    )
+    pinned_reader: Duration = Field(
+        0.0,
+        description="Hold a read transaction open for so long, again and again, which keeps the WAL from "
+        "beginning anew; 0: never.",
     )
 
 

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from daemon import __version__, ledger
+from daemon.check.sqlite import refuse_foreign
 from daemon.clock import Clock
 from daemon.config.settings import Settings
 from daemon.control import plan
@@ -21,6 +22,7 @@ from daemon.control.shards import Shard
 from daemon.control.signals import Signals
 from daemon.control.summarize import check_writable, summarize, write_summary
 from daemon.errors import DataLossError, ExitCode, OpError, TargetError
+from daemon.target import parse_target
 from daemon.workloads.base import Identity, Workload
 
 DRAIN_GRACE = 10.0  # s beyond the drain time-out before an engine is killed
@@ -89,6 +91,10 @@ async def _prepare(run: Run, workload: Workload) -> None:
     """Create the tables, register the run, and find what there is to read if it writes nothing."""
     settings = run.settings
     backend = plan.make_backend(settings, run.clock)
+    file = parse_target(settings.target.get_secret_value()).path
+    if file is not None:
+        needed = ledger.names(backend.dialect, workload)
+        await asyncio.to_thread(refuse_foreign, file, needed, settings.sqlite.busy_timeout)
     await backend.open()
     try:
         await ledger.prepare(backend, workload, clean=settings.clean)

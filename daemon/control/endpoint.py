@@ -31,7 +31,7 @@ async def endpoint(settings: Settings, run: Run, ops: Sequence[OpSpec]) -> Async
     backend = parse_target(settings.target.get_secret_value()).kind
 
     def text() -> bytes:
-        snapshot = zeros(ops, settings.shards)
+        snapshot = zeros(ops, settings.shards, backend)
         snapshot.merge(run.snapshot())
         snapshot.gauges["soakd_build_info", __version__, platform.python_version()] = 1
         snapshot.gauges["soakd_run_info", str(run.number), backend, settings.workload] = 1

@@ -33,7 +33,11 @@ def engine_plan(
         identity=identity,
         seed=f"{seed}/{shard}/{identity.epoch}",
         backend=backend_options(
-            settings, writers=writers, readers=readers, role=f"{identity.run}/{shard}.{identity.epoch}"
+            settings,
+            writers=writers,
+            readers=readers,
+            role=f"{identity.run}/{shard}.{identity.epoch}",
+            pins=shard == 0,
         ),
         workload=(settings.workload, workload_options(settings)),
         pools={
@@ -90,7 +94,7 @@ def workload_options(settings: Settings) -> Mapping[str, Any]:
 
 
 def backend_options(
-    settings: Settings, *, writers: int, readers: int, role: str
+    settings: Settings, *, writers: int, readers: int, role: str, pins: bool = False
 ) -> tuple[str, Mapping[str, Any]]:
     """Return the kind of the target, and the keyword arguments of its backend's class.
 
@@ -99,11 +103,13 @@ def backend_options(
         writers: writers that the backend serves.
         readers: readers that the backend serves.
         role: what the connections are for, shown in `pg_stat_activity`.
+        pins: this is the one backend of the run that holds `sqlite.pinned_reader`.
     """
     target = parse_target(settings.target.get_secret_value())
     if target.kind == "sqlite":
         lite = settings.sqlite
-        return "sqlite", {**lite.model_dump(), "path": target.path}
+        pinned = lite.pinned_reader if pins else 0.0
+        return "sqlite", {**lite.model_dump(), "path": target.path, "pinned_reader": pinned}
     if target.kind == "null":
         return "null", settings.null.model_dump()
     server = settings.postgres
@@ -130,7 +136,7 @@ def make_backend(settings: Settings, clock: Clock) -> Backend:
         options = {**options, "reader_lanes": 1}
     if kind == "postgres":
         options = {**options, "writer_connections": 1}
-    return factory.create(kind, options, clock, Random(0))
+    return factory.create(kind, options, clock, Random(0), lambda _event, _facts: None)
 
 
 def durability(settings: Settings) -> str:

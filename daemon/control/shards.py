@@ -18,6 +18,7 @@ from daemon.load.messages import (
     Failed,
     Finished,
     Look,
+    Note,
     Ready,
     Report,
     RowFailed,
@@ -197,6 +198,8 @@ class Shard:
                 self._notify(
                     "row.failed", key=message.key, error_class=message.error_class, reason=message.reason
                 )
+            elif isinstance(message, Note):
+                self._notify(message.event, shard=self.number, **message.facts)
 
     async def _reap(self, life: Life) -> None:
         await life.channel.close()

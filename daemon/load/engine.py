@@ -6,7 +6,7 @@ import mmap
 import signal
 import socket
 import sys
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from contextlib import suppress
 from itertools import islice
 from random import Random
@@ -24,6 +24,7 @@ from daemon.load.messages import (
     Finished,
     Look,
     Message,
+    Note,
     Ready,
     Report,
     RowFailed,
@@ -53,7 +54,7 @@ class Engine:
         self._plan = plan
         self._cells = cells
         self._channel = channel
-        self.backend = factory.create(*plan.backend, clock, Random(f"{plan.seed}/backend"))
+        self.backend = factory.create(*plan.backend, clock, Random(f"{plan.seed}/backend"), self._note)
         self.workload = registry.create(
             *plan.workload,
             identity=plan.identity,
@@ -141,6 +142,7 @@ class Engine:
         """Return everything counted so far, and the present state."""
         snapshot = self._recorder.snapshot()
         self._vitals.add_to(snapshot)
+        snapshot.merge(self.backend.figures())
         gauges = snapshot.gauges
         policy = self._plan.batch
         gauges["soakd_batch_queue_rows",] = sum(writer.depth for writer in self.writers.values())
@@ -159,6 +161,9 @@ class Engine:
     def account(self) -> Account:
         """What became of the rows."""
         return Account.of(self._cells)
+
+    def _note(self, event: str, facts: Mapping[str, object]) -> None:
+        self._channel.send(Note(event, facts))
 
     def _row_failed(self, values: Values, error: OpError) -> None:
         for _ in islice(self._failed_rows, 1):

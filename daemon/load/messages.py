@@ -87,6 +87,13 @@ class RowFailed(NamedTuple):
     reason: str
 
 
+class Note(NamedTuple):
+    """From an engine: something that a person should hear of."""
+
+    event: str
+    facts: Mapping[str, object]
+
+
 class Finished(NamedTuple):
     """From an engine: the last word."""
 
@@ -94,7 +101,7 @@ class Finished(NamedTuple):
     account: Account
 
 
-Message = EnginePlan | Start | Look | Stop | Ready | Failed | Report | RowFailed | Finished
+Message = EnginePlan | Start | Look | Stop | Ready | Failed | Report | RowFailed | Note | Finished
 
 
 class Channel:

@@ -15,6 +15,9 @@ from prometheus_client.utils import floatToGoString
 from daemon.errors import ERROR_CLASSES, TRANSIENT
 from daemon.ops import OUTCOMES, POOLS, OpSpec
 from daemon.record.catalog import (
+    CACHE_EVENTS,
+    CHECKPOINT_MODES,
+    CHECKPOINT_RESULTS,
     CONNECTION_STATES,
     DROP_REASONS,
     FLUSH_OUTCOMES,
@@ -24,6 +27,7 @@ from daemon.record.catalog import (
     QUEUE_FULL_ACTIONS,
     ROW_OUTCOMES,
 )
+from daemon.record.catalog_samples import SQLITE
 from daemon.record.histogram import ROWS, Histogram
 from daemon.record.snapshot import Key, Snapshot
 
@@ -55,7 +59,7 @@ class SnapshotCollector:
     def collect(self) -> Iterable[Metric]:
         """Yield every family that has a value."""
         counters = _by_name(self._snapshot.counters)
-        gauges = _by_name(self._snapshot.gauges)
+        gauges = _by_name(self._snapshot.gauges | self._snapshot.shared)
         gauges[UTILIZATION] = {(): utilization(self._snapshot)}
         histograms: dict[str, dict[tuple[str, ...], Histogram]] = defaultdict(dict)
         for key, histogram in self._snapshot.histograms.items():
@@ -99,8 +103,8 @@ def utilization(snapshot: Snapshot) -> float:
     return snapshot.gauges.get(("soakd_batch_queue_rows",), 0.0) / capacity if capacity else 0.0
 
 
-def zeros(ops: Sequence[OpSpec], shards: int) -> Snapshot:
-    """Return a snapshot with a 0 for every combination of labels that can occur.
+def zeros(ops: Sequence[OpSpec], shards: int, backend: str) -> Snapshot:
+    """Return a snapshot with a 0 for every combination of labels that can occur with a kind of backend.
 
     Merged under the engines' figures it makes every series exist from the first scrape on, so
     that a first error is an increase from 0 and not a series that comes from nowhere. The
@@ -108,11 +112,31 @@ def zeros(ops: Sequence[OpSpec], shards: int) -> Snapshot:
     """
     names = [str(shard) for shard in range(shards)]
     pools = [pool for pool in POOLS if any(spec.pool == pool for spec in ops)]
-    return Snapshot(
+    made = Snapshot(
         dict.fromkeys(_counter_keys(ops, pools, names), 0.0),
         dict.fromkeys(_gauge_keys(pools, names), 0.0),
         {key: Histogram() for key in _latency_keys(ops, pools, names)}
         | {("soakd_flush_rows",): Histogram(ROWS)},
+    )
+    if backend == "sqlite":
+        made.merge(_sqlite_zeros())
+    return made
+
+
+def _sqlite_zeros() -> Snapshot:
+    cache = (("soakd_sqlite_cache_total", pool, event) for pool in POOLS for event in CACHE_EVENTS)
+    checkpoints = (
+        ("soakd_sqlite_checkpoints_total", mode, result)
+        for mode in CHECKPOINT_MODES
+        for result in CHECKPOINT_RESULTS
+    )
+    seconds = (("soakd_sqlite_checkpoint_seconds", mode) for mode in CHECKPOINT_MODES)
+    whole = [(name,) for name, metric in SQLITE.items() if metric.kind == "gauge" and not metric.labels]
+    return Snapshot(
+        dict.fromkeys([*cache, *checkpoints, ("soakd_sqlite_reads_held_seconds_total",)], 0.0),
+        {("soakd_sqlite_cache_bytes", pool): 0.0 for pool in POOLS},
+        {key: Histogram() for key in [*seconds, ("soakd_sqlite_busy_wait_seconds",)]},
+        dict.fromkeys([*whole, *(("soakd_sqlite_pages", state) for state in ("used", "free"))], 0.0),
     )
 
 

@@ -20,16 +20,20 @@ class Snapshot:
         counters: totals.
         gauges: present values; those of several shards add up.
         histograms: distributions.
+        shared: present values of what all shards look at, as the size of one file: the greatest counts.
     """
 
     counters: dict[Key, float] = field(default_factory=dict)
     gauges: dict[Key, float] = field(default_factory=dict)
     histograms: Histograms = field(default_factory=dict)
+    shared: dict[Key, float] = field(default_factory=dict)
 
     def merge(self, other: "Snapshot") -> None:
         """Add the figures of another shard, or of an earlier life of the same one."""
         _add(self.counters, other.counters)
         _add(self.gauges, other.gauges)
+        for key, value in other.shared.items():
+            self.shared[key] = max(value, self.shared.get(key, value))
         for key, histogram in other.histograms.items():
             mine = self.histograms.get(key)
             if mine is None:
@@ -47,6 +51,7 @@ class Snapshot:
                 key: histogram.since(earlier.histograms.get(key) or empty(histogram.layout))
                 for key, histogram in self.histograms.items()
             },
+            dict(self.shared),
         )
 
     def total(self, *prefix: str) -> float:

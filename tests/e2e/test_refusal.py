@@ -123,6 +123,8 @@ def test_somebody_elses_table_of_the_same_name_is_left_alone(soakd: Start, targe
     assert "events" in run.stderr
     assert ask(target, f"SELECT precious FROM {table(target, 'events')}") == [(42,)]
     assert objects(target) == before
+    if target.startswith("sqlite"):
+        assert ask(target, "PRAGMA journal_mode") == [("delete",)]
 
 
 def test_a_database_of_a_newer_soakd_is_refused(soakd: Start, tmp_path: Path) -> None:

@@ -2,8 +2,10 @@
 
 import json
 import shutil
+import signal
 import subprocess
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import psycopg
 import pytest
 
 from daemon.record.catalog import METRICS
+from daemon.record.catalog_samples import SQLITE
 from tests.e2e.conftest import Start
 from tests.e2e.process import (
     Samples,
@@ -19,6 +22,7 @@ from tests.e2e.process import (
     eventually,
     get,
     samples,
+    settings,
     total,
 )
 from tests.servers import free_port
@@ -108,7 +112,26 @@ def test_the_last_figures_at_metrics_are_those_of_the_summary(soakd: Start, data
     assert page is not None
     shown = samples(page.text)
     assert_same_figures(shown, run.summary)
-    assert_complete(shown)
+    assert_complete(shown, set(METRICS) - set(SQLITE))
+
+
+def test_every_metric_of_sqlite_has_a_value(soakd: Start, tmp_path: Path) -> None:
+    """Checkpoints, waits, held reads, a pinned reader: a run with a tiny WAL has them all."""
+    run = soakd(
+        "--target", f"sqlite:///{tmp_path}/load.db", "--duration", "0",
+        *settings(sqlite__checkpoint_pages=10, sqlite__wal_limit="64KiB", sqlite__pinned_reader="300ms"),
+    ).started()  # fmt: skip
+    moved: set[str] = set()
+
+    def all_moved(found: Samples) -> bool:
+        moved.update(name for name in SQLITE if total(found, name) or total(found, f"{name}_count"))
+        return moved == SQLITE.keys()
+
+    assert_complete(run.reaches(all_moved, "every metric of SQLite above 0"), METRICS)
+    run.signal(signal.SIGTERM)
+    assert run.wait() == 0, run.stderr
+    for name in ("reader.pinned", "reader.released"):
+        assert run.events(name)[0]["shard"] == 0
 
 
 def assert_same_figures(shown: Samples, summary: dict[str, Any]) -> None:
@@ -127,12 +150,13 @@ def assert_same_figures(shown: Samples, summary: dict[str, Any]) -> None:
     assert total(shown, "soakd_schedule_lag_seconds_count") == lag
 
 
-def assert_complete(shown: Samples) -> None:
-    """Every metric of the catalogue has a sample, and those that a run must move have moved."""
+def assert_complete(shown: Samples, expected: Collection[str]) -> None:
+    """Every metric that this run can have has a sample, no other has, and what must move has moved."""
     names = {key[0] for key in shown}
     for name, metric in METRICS.items():
-        assert f"{name}_count" in names if metric.kind == "histogram" else name in names, name
-        if metric.kind == "histogram":
-            assert total(shown, f"{name}_count") > 0, name
+        sample = f"{name}_count" if metric.kind == "histogram" else name
+        assert (sample in names) == (name in expected), name
+        if metric.kind == "histogram" and name in expected and name not in SQLITE:
+            assert total(shown, sample) > 0, name
     for name in ("soakd_engine_rss_bytes", "soakd_supervisor_rss_bytes", "soakd_target_up", "soakd_run_info"):
         assert total(shown, name) > 0, name
