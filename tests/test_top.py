@@ -285,11 +285,26 @@ def test_the_times_of_samples_count_and_not_those_of_the_looks() -> None:
 
 
 def test_samples_without_a_time_are_as_new_as_the_scrape() -> None:
-    """Also where only one of them has a time, or it went back."""
+    follow = Follow("postgres")
+    follow.add(counter(0, 0, at=1.0))
+    assert follow.add(counter(4, 0, at=3.0)).rate("soakd_pg_checkpoints_total") == 2
+
+
+def test_times_that_cannot_be_compared_begin_a_new_span() -> None:
+    """First none, then one, then an earlier one, since the clock of the other machine was set back."""
     follow = Follow("postgres")
     follow.add(counter(0, 0, at=0.0))
-    assert follow.add(counter(4, 0, at=2.0, stamp=1000.0)).seconds == 2
-    assert follow.add(counter(4, 0, at=5.0, stamp=900.0)).seconds == 3
+    assert follow.add(counter(4, 0, at=2.0, stamp=1000.0)).seconds == 0
+    assert follow.add(counter(4, 0, at=5.0, stamp=900.0)).seconds == 0
+    assert follow.add(counter(9, 0, at=9.0, stamp=905.0)).rate("soakd_pg_checkpoints_total") == 1
+
+
+def test_a_span_grows_to_the_length_that_was_asked_for() -> None:
+    """And then moves on; what is older is forgotten."""
+    follow = Follow(least=3.0)
+    spans = [follow.add(counter(n, 0, at=float(n))).seconds for n in range(7)]
+    assert spans == [0, 1, 2, 3, 3, 3, 3]
+    assert len(follow._kept) == 4
 
 
 # Pictures
@@ -353,7 +368,7 @@ def test_a_first_picture_has_figures_but_no_rates() -> None:
     assert line_of(picture, "rows") == "6,800 committed, –"
     assert line_of(picture, "errors") == "busy 8"
     text = "\n".join(drawn(picture))
-    assert "need a second scrape" in text
+    assert "need a second look" in text
     assert "writer" in text
 
 
@@ -378,13 +393,13 @@ def test_the_lines_of_the_server() -> None:
     picture = pictured(
         page(IDLE, SERVER, stamped("postgres", 100)), page(BUSY, later, stamped("postgres", 105))
     )
-    assert line_of(picture, "sessions") == "23 of 100 · idle 20 · active 3 · waiting 3"
+    assert line_of(picture, "sessions") == "23 of 100 · active 3 · idle 20 · waiting 3"
     assert line_of(picture, "waits") == "Lock/transactionid 2 · IO/WALSync 1"
     assert line_of(picture, "blocked") == (
-        "2 by 1 idle in transaction · longest 3.00s · oldest transaction 12.3s"
+        "2 by 1 idle in transaction · longest 3.00s · oldest transaction 12.3s · dead rows 12,345"
     )
     assert line_of(picture, "storage") == (
-        "cache hit 99.8 % · WAL 6.00 MiB/s · checkpoints timed 3 · requested 1 · dead rows 12,345"
+        "cache hit 99.8 % · WAL 6.00 MiB/s · checkpoints 4 · 1 of them requested"
     )
 
 
@@ -416,9 +431,7 @@ def test_the_lines_of_the_host() -> None:
         "user 30 % system 10 % iowait 10 % steal 5.0 % · of 2 CPUs · load 2.13"
     )
     assert line_of(picture, "memory") == "20.0 GiB of 24.0 GiB available"
-    assert line_of(picture, "disk") == (
-        "busy 20 % · writes 10.0 MiB/s · fsync p99 9.91ms of the run · free 50.0 GiB"
-    )
+    assert line_of(picture, "disk") == ("busy 20 % · writes 10.0 MiB/s · fsync p99 9.91ms · free 50.0 GiB")
     assert line_of(picture, "limits") == (
         "0.5 cores · throttled 200ms per second · 128 MiB of 512 MiB memory"
     )
@@ -444,9 +457,9 @@ def test_eighty_columns_and_twenty_four_lines_hold_a_run_on_postgres() -> None:
     assert max(map(len, lines)) <= 80
     assert lines[0].endswith(" running")
     writer = next(line for line in lines if line.startswith("writer"))
-    assert writer.split()[:4] == ["writer", "1,800", "1,000", "7"]
+    assert writer.split()[:4] == ["writer", "600", "1,000", "7"]
     assert writer[-1] in "▁▂▃▄▅▆▇█"
-    assert any("from buckets of the last 1.0 s" in line for line in lines)
+    assert any(line.endswith("from buckets of the last 1.0 s, rates of 3.0 s") for line in lines)
 
 
 def test_a_wider_terminal_shows_a_longer_trend() -> None:
@@ -462,9 +475,14 @@ def test_a_wider_terminal_shows_a_longer_trend() -> None:
     assert sum(wide.count(block) for block in "▁█") >= sum(narrow.count(block) for block in "▁█") + 35
 
 
-def test_a_rate_below_its_target_is_coloured() -> None:
+def test_a_rate_well_below_its_target_is_coloured() -> None:
+    """900 of 1001 is; 200 of 222 is not."""
     console = Console(file=io.StringIO(), width=80, color_system="standard", force_terminal=True)
-    console.print(view(pictured(page(IDLE), page(BUSY)), Trend(), url="", width=80))
+    asked = {
+        'soakd_target_ops_per_second{pool="writer"}': 1001,
+        'soakd_target_ops_per_second{pool="reader"}': 222,
+    }
+    console.print(view(pictured(page(IDLE), page(BUSY, asked)), Trend(), url="", width=80))
     assert isinstance(console.file, io.StringIO)
     coloured = re.search(r"\x1b\[1;33m *900\x1b", console.file.getvalue())
     assert coloured
@@ -486,6 +504,7 @@ def test_a_trend_shows_the_worst_where_points_share_a_column() -> None:
     assert spark([1, 8, 1, 1], 2, max) == "█▂"
     assert spark([None, 4, 8], 10, max) == " ▅█"
     assert spark([0, 0], 5, max) == "▁▁"
+    assert spark([7], 5, max) == ""
     assert spark([], 5, max) == ""
     assert spark([1, 2], 0, max) == ""
 

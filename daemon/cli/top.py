@@ -22,15 +22,16 @@ soakd top http://127.0.0.1:8080 --interval 5s
 
 soakd top https://db1:8443 --insecure --password-file ~/.soakd-password
 
-soakd top --once --interval 10s | tee picture.txt
+soakd top --once | tee picture.txt
 
 Needs nothing but /metrics, so it works over ssh and through a tunnel. q or Ctrl-C ends it.
 """
-_INTERVAL_HELP = "Time between two looks; rates and percentiles are of that time."
+_INTERVAL_HELP = "Time between two looks; 1s, and 6s with --once: long enough for a new sample of everything."
 _ONCE_HELP = "Print one picture of two looks and end: for scripts, and where there is no terminal."
 _FILE_HELP = "File with the password for /metrics."
 _MOST = 16 * 2**20  # bytes of a page; soakd's own have some hundred KiB
 _SHORTEST = 0.1  # s
+_LIVE, _ONCE = "1s", "6s"  # soakd samples the database and the host each 5 s if nothing else is configured
 
 
 def register(app: typer.Typer) -> None:
@@ -39,9 +40,9 @@ def register(app: typer.Typer) -> None:
 
 
 def top(
-    url: Annotated[str | None, typer.Argument(metavar="[URL]", help=URL_HELP, show_default=False)] = None,
+    url: Annotated[str | None, typer.Argument(metavar="URL", help=URL_HELP, show_default=False)] = None,
     *,
-    interval: Annotated[str, typer.Option(metavar="DURATION", help=_INTERVAL_HELP)] = "1s",
+    interval: Annotated[str | None, typer.Option(metavar="DURATION", help=_INTERVAL_HELP)] = None,
     once: Annotated[bool, typer.Option("--once", help=_ONCE_HELP)] = False,
     insecure: Annotated[bool, typer.Option("--insecure", help=INSECURE_HELP)] = False,
     username: Annotated[str | None, typer.Option(metavar="NAME", help=USER_HELP)] = None,
@@ -55,7 +56,9 @@ def top(
     from daemon.top.keys import Keys  # noqa: PLC0415
     from daemon.top.watch import Watcher  # noqa: PLC0415
 
-    seconds = _seconds(interval)
+    console, clock = Console(highlight=False), SystemClock()
+    once = once or not console.is_terminal
+    seconds = _seconds(interval or (_ONCE if once else _LIVE))
     asked = question(
         METRICS,
         url=_completed(url) if url else None,
@@ -65,10 +68,9 @@ def top(
         config=config,
     )
     shown = redact(asked.url.removesuffix(METRICS))
-    console, clock = Console(highlight=False), SystemClock()
     watcher = Watcher(lambda: _fetch(asked, shown), url=shown, clock=clock, console=console)
     keys = Keys(sys.stdin, clock)
-    if once or not console.is_terminal:
+    if once:
         watcher.once(seconds, keys)
         return ExitCode.OK
     signal.signal(signal.SIGTERM, _end)  # as any other end, so that the terminal gets its state back

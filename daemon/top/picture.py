@@ -15,9 +15,13 @@ from daemon.top.span import Follow, Span
 SAMPLED = {"postgres": postgres, "sqlite": sqlite, "host": host}
 """Collector → what makes its section."""
 
+RATE_SPAN = 3.0
+"""Least time that rates are taken over, s. Engines report four times a second, out of step with
+whoever looks, so over one second a rate would be wrong by a quarter now and then."""
+
 
 class PoolPicture(NamedTuple):
-    """One pool over the last interval.
+    """One pool.
 
     Attributes:
         name: `writer` or `reader`.
@@ -38,7 +42,8 @@ class Picture(NamedTuple):
     Attributes:
         run: number of the run, backend and workload; `–` for what the page does not say.
         phase: what the run is doing; empty if the page does not say.
-        seconds: the interval that rates and percentiles are of; 0 while there is one scrape only.
+        seconds: the time that rates are of; 0 while there is one scrape only.
+        latest: the time that percentiles are of.
         pools: those that have workers.
         queue: rows that wait, and how many may.
         lines: the rest about the load.
@@ -48,6 +53,7 @@ class Picture(NamedTuple):
     run: tuple[str, str, str]
     phase: str
     seconds: float
+    latest: float
     pools: Sequence[PoolPicture]
     queue: tuple[int, int]
     lines: Sequence[Line]
@@ -58,20 +64,22 @@ class Pictures:
     """Makes a picture of each scrape and of those before it. Memory: two scrapes for each follower."""
 
     def __init__(self) -> None:
-        self._load = Follow()
+        self._latest = Follow()
+        self._load = Follow(least=RATE_SPAN)
         self._sampled = {name: Follow(name) for name in SAMPLED}
 
     def add(self, scrape: Scrape) -> Picture:
         """Return the picture that the newest scrape makes."""
         sampled = {name: follow.add(scrape) for name, follow in self._sampled.items()}
-        return picture(self._load.add(scrape), sampled)
+        return picture(self._load.add(scrape), self._latest.add(scrape), sampled)
 
 
-def picture(load: Span, sampled: Mapping[str, Span]) -> Picture:
+def picture(load: Span, latest: Span, sampled: Mapping[str, Span]) -> Picture:
     """Return the picture of the load, and of each collector that has samples.
 
     Args:
-        load: the last interval.
+        load: the last few seconds, for rates.
+        latest: the last interval, for percentiles.
         sampled: collector → the last interval between two of its samples.
     """
     mark = load.later.mark
@@ -83,17 +91,18 @@ def picture(load: Span, sampled: Mapping[str, Span]) -> Picture:
         run=_run(gauges),
         phase=next((phase for phase in PHASES if gauges.get(("soakd_run_phase", phase))), ""),
         seconds=load.seconds,
+        latest=latest.seconds,
         pools=[
             PoolPicture(
                 name,
                 counted.get(name, nothing[name]),
-                _present(load, "soakd_op_response_seconds", name),
-                _present(load, "soakd_op_service_seconds", name),
+                _present(latest, "soakd_op_response_seconds", name),
+                _present(latest, "soakd_op_service_seconds", name),
             )
             for name in mark.pools
         ],
         queue=mark.queue,
-        lines=list(_lines(load)),
+        lines=list(_lines(load, latest)),
         sections=[section for section in sections if section.lines],
     )
 
@@ -106,12 +115,12 @@ def _run(gauges: Mapping[Key, float]) -> tuple[str, str, str]:
     return (readable.NOTHING,) * 3
 
 
-def _present(load: Span, name: str, pool: str) -> Buckets:
+def _present(latest: Span, *prefix: str) -> Buckets:
     """Return what was counted in the interval; nothing while there is none."""
-    return load.buckets(name, pool) if load.seconds else Buckets()
+    return latest.buckets(*prefix) if latest.seconds else Buckets()
 
 
-def _lines(load: Span) -> Iterator[Line]:
+def _lines(load: Span, latest: Span) -> Iterator[Line]:
     mark = load.later.mark
     if mark.queue[1]:
         rows = mark.rows
@@ -121,7 +130,7 @@ def _lines(load: Span) -> Iterator[Line]:
         now = load.rate("soakd_rows_total", "committed")
         text = f"{readable.count(rows['committed'])} committed, {_rate(now)}"
         yield Line("rows", listing([text, readable.listing(lost)]), "red" if lost else "")
-        yield Line("flushes", _flushes(load))
+        yield Line("flushes", _flushes(load, _present(latest, "soakd_flush_seconds")))
     errors = mark.errors
     now = load.rate("soakd_op_errors_total")
     yield Line("errors", _events(errors, now), "red" if now else "yellow" if errors else "")
@@ -148,12 +157,11 @@ def _drops(key: Sequence[str], reason: str) -> bool:
     return key[0] == "soakd_ops_dropped_total" and key[2] == reason
 
 
-def _flushes(load: Span) -> str:
+def _flushes(load: Span, times: Buckets) -> str:
     """Say how many batches there were, what triggered them, and how large they were."""
     by_reason = load.rates("soakd_flushes_total", 1)
     rows, flushes = load.rate("soakd_rows_total", "committed"), load.rate("soakd_flushes_total")
     each = f"{readable.rate(rows / flushes)} rows each" if rows is not None and flushes else ""
-    times = load.buckets("soakd_flush_seconds") if load.seconds else Buckets()
     shown = [f"{name} {_rate(by_reason[name])}" for name in FLUSH_REASONS if name in by_reason]
     p99 = times.quantile(0.99)
     return listing([*shown, each, f"p99 {readable.seconds(p99)}" if p99 else ""]) or "none"

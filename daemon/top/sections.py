@@ -56,7 +56,7 @@ def _postgres(span: Span) -> Iterator[Line]:
     waits = {
         "/".join(key): count for key, count in span.gauges("soakd_pg_waits").items() if key[0] != _RUNNING
     }
-    states = [f"{name} {count:.0f}" for (name,), count in _most(sessions)]
+    states = [f"{name} {count:.0f}" for (name,), count in sorted(sessions.items())]
     whole = f"{sum(sessions.values()):.0f}" + (f" of {limit:.0f}" if limit else "")
     waiting = f"waiting {sum(waits.values()):.0f}"
     yield Line("sessions", listing([whole, *states, waiting]))
@@ -64,23 +64,19 @@ def _postgres(span: Span) -> Iterator[Line]:
         yield Line("waits", listing([f"{name} {count:.0f}" for name, count in _most(waits)[:TOP_WAITS]]))
     yield _blocked(span)
     hit, wal = span.gauge("soakd_pg_cache_hit_ratio"), span.rate("soakd_pg_wal_bytes_total")
-    dead = sum(count for key, count in span.gauges("soakd_pg_table_rows").items() if key[1] == "dead")
-    checkpoints = {key[1]: count for key, count in span.later.mark.counters.items() if _is_checkpoint(key)}
+    checkpoints = span.total("soakd_pg_checkpoints_total")
+    requested = span.total("soakd_pg_checkpoints_total", "requested")
     yield Line(
         "storage",
         listing(
             [
                 f"cache hit {hit * 100:.1f} %" if hit is not None else "",
                 f"WAL {readable.size(wal)}/s" if wal is not None else "",
-                f"checkpoints {readable.listing(checkpoints)}" if checkpoints else "",
-                f"dead rows {readable.count(dead)}",
+                f"checkpoints {readable.count(checkpoints)}" if checkpoints is not None else "",
+                f"{readable.count(requested)} of them requested" if requested else "",
             ]
         ),
     )
-
-
-def _is_checkpoint(key: Sequence[str]) -> bool:
-    return key[0] == "soakd_pg_checkpoints_total"
 
 
 def _blocked(span: Span) -> Line:
@@ -88,11 +84,13 @@ def _blocked(span: Span) -> Line:
     heads = span.gauges("soakd_pg_blocking_heads")
     longest = span.gauge("soakd_pg_longest_block_seconds")
     oldest = span.gauge("soakd_pg_oldest_transaction_seconds")
+    dead = sum(count for key, count in span.gauges("soakd_pg_table_rows").items() if key[1] == "dead")
     by = f" by {', '.join(f'{count:.0f} {state}' for (state,), count in _most(heads))}" if heads else ""
     text = [
         f"{blocked:.0f}{by}",
         f"longest {readable.seconds(longest)}" if blocked and longest else "",
         f"oldest transaction {readable.seconds(oldest)}" if oldest is not None else "",
+        f"dead rows {readable.count(dead)}",
     ]
     return Line("blocked", listing(text), "yellow" if blocked else "")
 
@@ -150,6 +148,7 @@ def _disk(span: Span) -> Iterator[Line]:
     written = span.rate("soakd_host_disk_bytes_total", "write")
     free = span.gauge("soakd_host_disk_free_bytes")
     size = span.gauge("soakd_host_disk_size_bytes")
+    # Of the whole run: a probe each 10 s says nothing about one interval.
     p99 = next(
         (b.quantile(0.99) for key, b in span.later.buckets.items() if key[0] == "soakd_host_fsync_seconds"),
         None,
@@ -157,8 +156,7 @@ def _disk(span: Span) -> Iterator[Line]:
     text = [
         f"busy {readable.percent(busy)}" if busy is not None else "",
         f"writes {readable.size(written)}/s" if written is not None else "",
-        # A probe each 10 s says nothing about one interval.
-        f"fsync p99 {readable.seconds(p99)} of the run" if p99 is not None else "",
+        f"fsync p99 {readable.seconds(p99)}" if p99 is not None else "",
         f"free {readable.size(free)}" if free is not None else "",
     ]
     full = free is not None and size and free < (1 - FULL) * size

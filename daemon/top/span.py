@@ -1,5 +1,6 @@
 """What happened between two pages of /metrics: rates, shares and percentiles, as PromQL would say."""
 
+from collections import deque
 from typing import NamedTuple
 
 from daemon.record.snapshot import Key
@@ -83,37 +84,44 @@ class Span(NamedTuple):
 
 
 class Follow:
-    """Keeps the scrapes that a span is made of: the newest, and the last one that showed something else.
+    """Keeps the scrapes that a span is made of: the newest, and those before it that showed something else.
 
     What is sampled beside the load stands still between two samples. Rates over a span that
     holds no new sample would be 0, and too high over the next one; so the span of a collector
-    reaches from sample to sample, and its length is the time between them. Memory: two scrapes.
+    reaches from sample to sample, and its length is the time between them. Memory: the scrapes
+    of `least` s, two at least.
     """
 
-    def __init__(self, collector: str = "") -> None:
+    def __init__(self, collector: str = "", *, least: float = 0.0) -> None:
         """Prepare.
 
         Args:
             collector: whose samples count; without one every scrape shows something new.
+            least: length that spans grow to, s; with 0 they are as short as possible.
         """
         self._collector = collector
-        self._earlier: Scrape | None = None
-        self._later: Scrape | None = None
+        self._least = least
+        self._kept: deque[tuple[_Moment, Scrape]] = deque()
 
     def add(self, scrape: Scrape) -> Span:
         """Take the newest scrape and return the span that ends with it."""
-        if self._later is not None and self._moment(self._later) != self._moment(scrape):
-            self._earlier = self._later
-        self._later = scrape
-        if self._earlier is None:
-            return Span(scrape, scrape, 0.0)
-        then, now = self._moment(self._earlier), self._moment(scrape)
-        if then[0] != now[0] or now[1] <= then[1]:
-            # One of them has no sample, or the samples' clock was set back.
-            return Span(self._earlier, scrape, scrape.at - self._earlier.at)
-        return Span(self._earlier, scrape, now[1] - then[1])
+        kept, moment = self._kept, self._moment(scrape)
+        if kept and (moment.stamped != kept[-1][0].stamped or moment.at < kept[-1][0].at):
+            kept.clear()  # a clock that was set back, or another one than before: begin anew
+        if kept and moment == kept[-1][0]:
+            kept.pop()
+        kept.append((moment, scrape))
+        while len(kept) > 2 and moment.at - kept[1][0].at >= self._least:
+            kept.popleft()
+        first, earlier = kept[0]
+        return Span(earlier, scrape, moment.at - first.at)
 
-    def _moment(self, scrape: Scrape) -> tuple[bool, float]:
-        """Return whether it says when its sample was taken, and when that, or else the scrape, was."""
+    def _moment(self, scrape: Scrape) -> "_Moment":
+        """Return when its sample was taken, or else when it was taken itself."""
         stamp = scrape.mark.gauges.get((_STAMP, self._collector))
-        return (False, scrape.at) if stamp is None else (True, stamp)
+        return _Moment(False, scrape.at) if stamp is None else _Moment(True, stamp)
+
+
+class _Moment(NamedTuple):
+    stamped: bool
+    at: float  # s

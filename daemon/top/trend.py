@@ -39,12 +39,12 @@ def spark(points: Points, width: int, worst: Callable[[Sequence[float]], float])
     """Return points as blocks between 0 and their largest, at most `width` of them.
 
     Args:
-        points: oldest first; None is a gap.
+        points: oldest first; None is a gap. One alone is no trend, and gives nothing.
         width: columns.
         worst: which one stands for several that share a column: `min` for rates, so that a
             dip is not lost, and `max` for times.
     """
-    columns = min(width, len(points))
+    columns = min(width, len(points)) if len(points) > 1 else 0
     shown = [
         _worst(points[n * len(points) // columns : (n + 1) * len(points) // columns], worst)
         for n in range(columns)

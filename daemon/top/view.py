@@ -26,7 +26,8 @@ _COLUMNS = (
 )
 _FIXED = sum(width + 1 for _, width in _COLUMNS)
 _NAME = 11  # columns of the names of lines, the gap after them included
-BEHIND = 0.95  # share of the rate asked for below which the rate is coloured
+BEHIND = 0.9  # share of the rate asked for below which the rate is coloured
+TREND = "rate, p99 of a min"
 MOST = 60  # columns of a trend, one for each second
 
 
@@ -72,7 +73,7 @@ def _pools(picture: Picture, trend: Trend, width: int) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
     for n, (heading, least) in enumerate(_COLUMNS):
         table.add_column(heading, justify="right" if n else "left", no_wrap=True, min_width=least)
-    table.add_column("rate, p99"[:width], no_wrap=True, width=width)
+    table.add_column(TREND[:width], no_wrap=True, width=width)
     for pool in picture.pools:
         figures = pool.figures
         table.add_row(
@@ -108,8 +109,10 @@ def _spark(points: Points, width: int, style: str, *, lowest: bool) -> Text:
 
 
 def _caption(picture: Picture) -> Text:
-    span = f"of the last {picture.seconds:.1f} s" if picture.seconds else "need a second scrape"
-    return Text(f"response and service time from buckets {span} · trend of a minute", "dim", justify="right")
+    if not picture.seconds:
+        return Text("rates and times need a second look", "dim", justify="right")
+    times = f"response and service times from buckets of the last {picture.latest:.1f} s"
+    return Text(f"{times}, rates of {picture.seconds:.1f} s", "dim", justify="right")
 
 
 def _queue(picture: Picture) -> tuple[str, RenderableType] | None:
