@@ -15,9 +15,10 @@ from daemon.top.span import Follow, Span
 SAMPLED = {"postgres": postgres, "sqlite": sqlite, "host": host}
 """Collector → what makes its section."""
 
-RATE_SPAN = 3.0
-"""Least time that rates are taken over, s. Engines report four times a second, out of step with
-whoever looks, so over one second a rate would be wrong by a quarter now and then."""
+RATE_SPAN = 2.9
+"""Least time that rates are taken over, s: three looks, one of which may be a little early. Engines
+report four times a second, out of step with whoever looks, so over one second a rate would be
+wrong by a quarter now and then."""
 
 
 class PoolPicture(NamedTuple):

@@ -139,7 +139,7 @@ def _cpu(span: Span) -> Line:
         if mode in times and whole > 0 and span.seconds > 0
     ]
     cpus, load = span.gauge("soakd_host_cpus"), span.gauge("soakd_host_load", "1m")
-    ends = [f"of {cpus:.0f} CPUs" if cpus else "", f"load {load:.2f}" if load is not None else ""]
+    ends = [f"{cpus:.0f} CPUs" if cpus else "", f"load {load:.2f}" if load is not None else ""]
     return Line("cpu", listing([" ".join(shares), *ends]))
 
 
