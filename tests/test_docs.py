@@ -57,7 +57,7 @@ def anchors(page: Path) -> set[str]:
 
 def test_the_readme_names_every_command() -> None:
     found = set(commands())
-    assert {"soakd run", "soakd check", "soakd verify", "soakd health", "soakd top", "soakd config show"} <= found
+    assert {"soakd run", "soakd check", "soakd verify", "soakd health", "soakd config show"} <= found
     assert not [command for command in found if command not in README]
 
 
