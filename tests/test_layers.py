@@ -29,7 +29,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"load"}),
     frozenset({"observe", "results"}),
     frozenset({"config"}),
-    frozenset({"control", "check"}),
+    frozenset({"control", "check", "top"}),
     frozenset({"cli", "__main__"}),
 )
 OPEN = (0, 8, 9)
@@ -40,11 +40,11 @@ LIBRARIES = {
     "apscheduler": {"control"},
     "apsw": {"backends", "check"},
     "bcrypt": {"observe"},
-    "prometheus_client": {"observe"},
+    "prometheus_client": {"observe", "top"},
     "psycopg": {"backends", "check"},
     "pydantic": {"config"},
     "pydantic_settings": {"config"},
-    "rich": {"control", "results", "cli"},
+    "rich": {"control", "results", "cli", "top"},
     "starlette": {"observe"},
     "structlog": {"log"},
     "typer": {"cli", "__main__"},

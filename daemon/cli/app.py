@@ -14,6 +14,7 @@ COMMANDS: Mapping[str, str] = {
     "config": "daemon.cli.config",
     "verify": "daemon.cli.verify",
     "health": "daemon.cli.health",
+    "top": "daemon.cli.top",
 }
 """Name → module; each module's `register` adds its commands to the app that it is given."""
 

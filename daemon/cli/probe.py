@@ -14,6 +14,11 @@ from daemon.target import redact
 
 TIMEOUT = 3.0  # s, for each step of the question
 DEFAULT_URL = "http://127.0.0.1:8080"
+ALIVE, READY, METRICS = "/healthz", "/readyz", "/metrics"
+
+
+class NoAnswerError(Exception):
+    """The answer was not 200, or there was none; the text says in a few words what was wrong."""
 
 
 class Question:
@@ -21,7 +26,7 @@ class Question:
 
     Attributes:
         url: where soakd listens, without a path.
-        ready: ask whether the load is running, not only whether soakd is alive.
+        path: what to ask for.
         insecure: accept any https certificate.
         username: name for basic authentication.
         password: password for it; None sends none.
@@ -31,12 +36,12 @@ class Question:
         self,
         url: str = DEFAULT_URL,
         *,
-        ready: bool = False,
+        path: str = ALIVE,
         insecure: bool = False,
         username: str = "soakd",
         password: str | None = None,
     ) -> None:
-        self.url = url.rstrip("/") + ("/readyz" if ready else "/healthz")
+        self.url = url.rstrip("/") + path
         self.insecure = insecure
         self.username = username
         self.password = password
@@ -49,12 +54,12 @@ def is_configured(environ: Mapping[str, str]) -> bool:
 
 def simple_question(arguments: Sequence[str], environ: Mapping[str, str]) -> Question | None:
     """Return what a plain `health` command line asks, or None if more than this has to be looked at."""
-    url, ready, insecure = "", False, False
+    url, path, insecure = "", ALIVE, False
     rest = list(arguments)
     while rest:
         word = rest.pop(0)
         if word == "--ready":
-            ready = True
+            path = READY
         elif word == "--insecure":
             insecure = True
         elif word == "--url" and rest:
@@ -63,13 +68,14 @@ def simple_question(arguments: Sequence[str], environ: Mapping[str, str]) -> Que
             return None
     if not url and is_configured(environ):
         return None
-    return Question(url or DEFAULT_URL, ready=ready, insecure=insecure)
+    return Question(url or DEFAULT_URL, path=path, insecure=insecure)
 
 
-def ask(question: Question) -> str | None:
-    """Return None if the answer is 200, else what is wrong in a few words.
+def get(question: Question, *, most: int) -> str:
+    """Return the text of the answer, of which at most `most` bytes are read.
 
     Raises:
+        NoAnswerError: it is not 200, or there is none.
         UsageError: the address is not one.
     """
     connection = _connection(question)
@@ -81,16 +87,17 @@ def ask(question: Question) -> str | None:
         # http.client asks no proxy and follows no redirect
         connection.request("GET", urlsplit(question.url).path, headers=headers)
         answer = connection.getresponse()
-        text = answer.read(200).decode("utf-8", "replace").strip()
+        text = answer.read(most).decode("utf-8", "replace")
     except (OSError, http.client.HTTPException, UnicodeError) as error:
-        return f"no answer: {' '.join(str(error).split()) or type(error).__name__}"
+        why = " ".join(str(error).split()) or type(error).__name__
+        raise NoAnswerError(f"no answer: {why}") from None
     finally:
         connection.close()
     if answer.status == http.client.OK:
-        return None
+        return text
     if answer.status == http.client.UNAUTHORIZED:
-        return "the password is needed; give it with --password-file"
-    return " ".join(f"{answer.status} {text}".split())
+        raise NoAnswerError("the password is needed; give it with --password-file")
+    raise NoAnswerError(" ".join(f"{answer.status} {text[:200]}".split()))
 
 
 def _connection(question: Question) -> http.client.HTTPConnection:
@@ -100,7 +107,7 @@ def _connection(question: Question) -> http.client.HTTPConnection:
     except ValueError:
         scheme, host, port = "", None, None
     if not host or scheme not in ("http", "https"):
-        raise UsageError(f"--url {redact(question.url)}: not an address; write for example {DEFAULT_URL}")
+        raise UsageError(f"{redact(question.url)} is not an address; write for example {DEFAULT_URL}")
     if scheme == "http":
         return http.client.HTTPConnection(host, port, timeout=TIMEOUT)
     import ssl  # noqa: PLC0415 - not needed for http
@@ -114,5 +121,9 @@ def _connection(question: Question) -> http.client.HTTPConnection:
 
 def report(question: Question) -> tuple[str, bool]:
     """Ask, and return one line for a person and whether all is well."""
-    problem = ask(question)
-    return f"soakd: {redact(question.url)}: {problem or 'ok'}", problem is None
+    problem = ""
+    try:
+        get(question, most=200)
+    except NoAnswerError as error:
+        problem = str(error)
+    return f"soakd: {redact(question.url)}: {problem or 'ok'}", not problem

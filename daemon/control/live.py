@@ -13,13 +13,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from daemon.results import readable
+from daemon.results import bars, readable
 from daemon.results.window import Figures, Mark
 
 WIDTH = 100  # columns that the panel takes at most
-BAR = 30  # columns of a bar
-FULL = 0.9  # share of the queue from which its bar is red
-BUSY = 0.8  # and yellow
 # Headings, and widths that hold the usual figures, so that nothing moves while they change.
 _POOL_COLUMNS = (
     ("", 6),
@@ -113,7 +110,7 @@ def _progress(state: LiveState) -> RenderableType:
         line.add_row(Text(f"{elapsed} since the beginning, until stopped"))
         return line
     left = max(0.0, state.duration - state.elapsed)
-    bar = ProgressBar(total=state.duration, completed=min(state.elapsed, state.duration), width=BAR)
+    bar = ProgressBar(total=state.duration, completed=min(state.elapsed, state.duration), width=bars.WIDTH)
     line.add_row(Text(elapsed), bar, Text(f"{readable.clock_time(left)} left"))
     return line
 
@@ -148,7 +145,7 @@ def _facts(state: LiveState) -> Iterator[tuple[str, RenderableType]]:
     mark = state.mark
     rows, capacity = mark.queue
     if capacity:
-        yield "queue", _queue_bar(rows, capacity)
+        yield "queue", bars.queue_bar(rows, capacity)
         counts = mark.rows
         per_second = readable.rate(state.now.rows_per_second if state.now else 0.0)
         lost = {name: counts[name] for name in ("failed", "abandoned") if counts[name]}
@@ -180,16 +177,3 @@ def _answers(state: LiveState) -> tuple[str, str]:
     if state.phase == "preparing":
         return "connecting", "yellow"
     return ("up", "green") if state.mark.target_up else ("does not answer", "bold red")
-
-
-def _queue_bar(rows: int, capacity: int) -> Table:
-    share = rows / capacity
-    style = "red" if share >= FULL else "yellow" if share >= BUSY else "green"
-    line = Table.grid(padding=(0, 2))
-    bar = ProgressBar(
-        total=capacity, completed=min(rows, capacity), width=BAR, complete_style=style, finished_style=style
-    )
-    line.add_row(
-        bar, Text(f"{readable.count(rows)} of {readable.count(capacity)} rows, {readable.percent(share)}")
-    )
-    return line

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from daemon.record.catalog_samples import SQLITE
+from daemon.record.catalog_samples import HOST, SQLITE
 from daemon.record.metric import Metric
 
 METRICS: Mapping[str, Metric] = {
@@ -69,6 +69,7 @@ METRICS: Mapping[str, Metric] = {
     "soakd_build_info": Metric("gauge", ("version", "python"), "Versions in use; always 1."),
     "soakd_run_info": Metric("gauge", ("run_id", "backend", "workload"), "What is being run; always 1."),
     **SQLITE,
+    **HOST,
 }
 
 # Closed sets of label values; the pools, operations, outcomes and error classes stand in `ops` and `errors`.

@@ -31,6 +31,14 @@ def rate(value: float) -> str:
     return f"{value:,.0f}" if value >= 99.95 or not value else f"{value:.1f}"
 
 
+def size(value: float) -> str:
+    """Return a number of bytes in at most eight characters: `512 B`, `4.10 MiB`, `1,234 TiB`."""
+    for power, unit in ((4, "TiB"), (3, "GiB"), (2, "MiB"), (1, "KiB")):
+        if value >= 999.5 * 1024 ** (power - 1):
+            return f"{_three(value / 1024**power)} {unit}"
+    return f"{value:.0f} B"
+
+
 def percent(ratio: float) -> str:
     """Return a share of 1 as a percentage."""
     return f"{ratio * 100:.0f} %" if ratio >= 0.0995 or not ratio else f"{ratio * 100:.1f} %"

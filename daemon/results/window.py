@@ -194,10 +194,10 @@ class Window:
 def _pool(
     pool: str, earlier: Mark, later: Mark, counts: Mapping[Key, float], per_second: float
 ) -> PoolFigures:
-    outcomes = dict.fromkeys(OUTCOMES, 0.0)
+    outcomes: dict[str, float] = dict.fromkeys(OUTCOMES, 0.0)
     for key, value in counts.items():
         if key[:2] == ("soakd_ops_total", pool):
-            outcomes[key[3]] += value  # type: ignore[index]  # a label value is one of the outcomes
+            outcomes[key[3]] = outcomes.get(key[3], 0.0) + value
     response = later.response[pool].since(earlier.response[pool])
     p50, p95, p99 = response.quantiles(QUANTILES) if response.count else (None, None, None)
     gauges = later.gauges
