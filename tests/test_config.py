@@ -69,6 +69,7 @@ def test_a_value_out_of_bounds_is_refused(values: Mapping[str, Any]) -> None:
         ({"http": {"listen": "127.0.0.1:²"}}, "write host:port"),
         ({"http": {"listen": "0.0.0.0:8080"}}, "without a password"),
         ({"http": {"listen": "[::]:8080"}}, "without a password"),
+        ({"http": {"listen": "10.1.2.3:8080"}}, "without a password"),
         ({"http": {"listen": "example.org:8080"}}, "without a password"),
         ({"target": "mysql://x"}, "unknown scheme"),
         (

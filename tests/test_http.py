@@ -15,7 +15,7 @@ import pytest
 
 from daemon.errors import UsageError
 from daemon.observe import http as http_module
-from daemon.observe.auth import BasicAuth, check_exposure, read_password_file
+from daemon.observe.auth import BasicAuth, read_password_file
 from daemon.observe.http import HttpServer
 
 HASH = bcrypt.hashpw(b"s3cret", bcrypt.gensalt(4))
@@ -223,21 +223,6 @@ def test_a_password_file_without_a_password_is_refused(tmp_path: Path, content: 
         read_password_file(file)
     with pytest.raises(UsageError, match="check path"):
         read_password_file(tmp_path / "missing")
-
-
-@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.1", "::1", "localhost"])
-def test_loopback_needs_no_password(host: str) -> None:
-    """Only this machine reaches it."""
-    check_exposure(host, authenticated=False, insecure_allowed=False)
-
-
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.1.2.3", "db.example.org"])
-def test_another_address_needs_a_password_or_a_word(host: str) -> None:
-    """The refusal names both ways out."""
-    with pytest.raises(UsageError, match=r"http\.password_hash.*--listen-insecure"):
-        check_exposure(host, authenticated=False, insecure_allowed=False)
-    check_exposure(host, authenticated=True, insecure_allowed=False)
-    check_exposure(host, authenticated=False, insecure_allowed=True)
 
 
 def test_a_port_in_use_is_one_line_that_says_what_to_do() -> None:

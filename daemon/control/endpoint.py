@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from daemon import __version__
 from daemon.config.settings import Http, Settings
 from daemon.control.run import Run
-from daemon.observe.auth import check_exposure, read_password_file
+from daemon.observe.auth import read_password_file
 from daemon.observe.http import HttpServer
 from daemon.observe.metrics import render, zeros
 from daemon.ops import OpSpec
@@ -20,13 +20,11 @@ async def endpoint(settings: Settings, run: Run, ops: Sequence[OpSpec]) -> Async
     """Serve /metrics, /healthz and /readyz while the context is open; gives the address.
 
     Raises:
-        UsageError: the address is taken, is open to others without a password, or the
-            password or TLS files cannot be used.
+        UsageError: the address is taken, or the password or TLS files cannot be used.
     """
     http = settings.http
     host, port = http.address
     password_hash, password = _credentials(http)
-    check_exposure(host, authenticated=bool(password_hash or password), insecure_allowed=http.listen_insecure)
     rows = row_bounds(settings.batch.size)
     backend = parse_target(settings.target.get_secret_value()).kind
 

@@ -210,7 +210,7 @@ async def _load(engine: Engine, channel: Channel, plan: EnginePlan) -> None:
     finally:
         for task in (*background, failure, order):
             task.cancel()
-    channel.send(Finished(engine.snapshot(), engine.account))
+    channel.send(Finished(engine.snapshot()))
 
 
 async def _order(engine: Engine, channel: Channel) -> Message | None:

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 from daemon.load.batch import BatchPolicy
 from daemon.load.pool import PoolPolicy
 from daemon.ops import PoolName
-from daemon.record.account import Account
 from daemon.record.snapshot import Snapshot
 from daemon.workloads.base import Identity, Stretch
 
@@ -98,7 +97,6 @@ class Finished(NamedTuple):
     """From an engine: the last word."""
 
     snapshot: Snapshot
-    account: Account
 
 
 Message = EnginePlan | Start | Look | Stop | Ready | Failed | Report | RowFailed | Note | Finished

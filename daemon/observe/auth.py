@@ -5,7 +5,6 @@ import base64
 import binascii
 import hashlib
 import hmac
-import ipaddress
 import os
 import re
 from pathlib import Path
@@ -91,30 +90,6 @@ def read_password_file(path: Path) -> tuple[bytes | None, str | None]:
         return None, secret.decode()
     except UnicodeDecodeError:
         raise UsageError(f"http.password_file {path}: not UTF-8 text") from None
-
-
-def check_exposure(host: str, *, authenticated: bool, insecure_allowed: bool) -> None:
-    """Refuse to show a run to the network without a password, unless told to.
-
-    Raises:
-        UsageError: `host` is not a loopback address and nothing guards it.
-    """
-    if authenticated or insecure_allowed or is_loopback(host):
-        return
-    raise UsageError(
-        f"http.listen {host}: anybody who reaches this address could read the metrics; "
-        "set http.password_hash or http.password_file, or pass --listen-insecure"
-    )
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether only this machine reaches the address; a name other than localhost counts as no."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _parse(header: str | None) -> tuple[bytes, bytes] | None:
