@@ -1,6 +1,7 @@
 """What the supervisor does at intervals: the only module that knows APScheduler."""
 
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
@@ -16,9 +17,13 @@ class Jobs:
             timezone="UTC", job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
         )
 
-    def every(self, seconds: float, call: Callable[[], Awaitable[None]], name: str) -> None:
-        """Call a coroutine function every so many seconds, first after one interval."""
+    def every(
+        self, seconds: float, call: Callable[[], Awaitable[None]], name: str, *, at_once: bool = False
+    ) -> None:
+        """Call a coroutine function every so many seconds, first after one interval, or `at_once`."""
         self._scheduler.add_job(call, "interval", seconds=seconds, id=name, name=name)
+        if at_once:
+            self._scheduler.modify_job(name, next_run_time=datetime.now(UTC))
 
     def start(self) -> None:
         """Begin."""

@@ -99,6 +99,10 @@ class Run:
         """Length of the measured part so far, s."""
         return (self.measured_until or self.clock.now()) - self.measured_from
 
+    def target_up(self) -> bool:
+        """Tell whether the database answers, as far as all shards know."""
+        return all(shard.target_up for shard in self.shards)
+
     def ready(self) -> str | None:
         """Return None while the load is running, else why it is not."""
         return None if self.phase in ("warming up", "running") else self.phase
@@ -115,7 +119,7 @@ class Run:
             merged.counters["soakd_rows_total", outcome] = getattr(rows, outcome)
         merged.counters["soakd_rows_in_doubt_total",] = rows.in_doubt
         gauges = merged.gauges
-        gauges["soakd_target_up",] = float(all(shard.target_up for shard in self.shards))
+        gauges["soakd_target_up",] = float(self.target_up())
         gauges["soakd_batch_size_limit_rows",] = self.settings.batch.size
         gauges["soakd_batch_timeout_seconds",] = self.settings.batch.timeout
         gauges["soakd_supervisor_rss_bytes",] = rss_bytes()

@@ -1,0 +1,27 @@
+"""What one subject of the samples is: a statement for each version, and what its rows mean."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from daemon.record.snapshot import Snapshot
+
+Rows = list[tuple[Any, ...]]
+
+
+class Topic(NamedTuple):
+    """One statement of a sample.
+
+    In the statement every column carries the alias of its view, so that a test can compare it with
+    the columns that each version documents.
+
+    Attributes:
+        name: for messages.
+        sql: gives the statement for a major version of the server.
+        read: puts what its rows say into a snapshot.
+        every: least time between two runs, s; in between the last rows are read again.
+    """
+
+    name: str
+    sql: Callable[[int], str]
+    read: Callable[[Rows, Snapshot], None]
+    every: float = 0.0
