@@ -259,11 +259,11 @@ def test_what_a_server_says_of_itself_is_judged(about: About, wanted: int, faile
 
 
 def test_the_connections_of_all_shards_are_counted() -> None:
-    """Flushers and readers of each, and the supervisor's own two."""
-    chosen = settings(
-        "postgresql://h/db", shards=2, pools={"writers": 8, "readers": 6}, batch={"flushers": 3}
-    )
-    assert wanted_connections(chosen) == 2 + 2 * 3 + 6
+    """Flushers and readers of each, the supervisor's own two, and the samplers' one."""
+    chosen = {"shards": 2, "pools": {"writers": 8, "readers": 6}, "batch": {"flushers": 3}}
+    assert wanted_connections(settings("postgresql://h/db", **chosen)) == 3 + 2 * 3 + 6
+    unsampled = settings("postgresql://h/db", **chosen, samplers={"interval": 0})
+    assert wanted_connections(unsampled) == 2 + 2 * 3 + 6
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 from daemon.observe.metrics import render, utilization, zeros
 from daemon.ops import OpSpec
 from daemon.record.catalog import LATENCY_BOUNDS, METRICS, row_bounds
+from daemon.record.catalog_samples import POSTGRES, SAMPLERS
 from daemon.record.histogram import ROWS, Histogram
 from daemon.record.recorder import OpRecorder
 from daemon.record.snapshot import Snapshot
@@ -40,6 +41,15 @@ def running() -> Snapshot:
             }
         )
     )
+    snapshot.merge(sampled())
+    return snapshot
+
+
+def sampled() -> Snapshot:
+    """A value for each metric that is sampled beside the load; the labels are their own values."""
+    snapshot = Snapshot()
+    for name, metric in {**SAMPLERS, **POSTGRES}.items():
+        (snapshot.counters if metric.kind == "counter" else snapshot.gauges)[name, *metric.labels] = 1.0
     return snapshot
 
 

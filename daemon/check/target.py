@@ -33,7 +33,7 @@ async def check_target(settings: Settings, clock: Clock) -> list[Finding]:
 
 def wanted_connections(settings: Settings) -> int:
     """Return how many connections to PostgreSQL a run will hold at most, over all shards."""
-    total = 2  # the supervisor's own
+    total = 2 + bool(settings.samplers.interval)  # the supervisor's own
     for shard in range(settings.shards):
         writers = plan.share(settings.pools.writers, shard, settings.shards)
         readers = plan.share(settings.pools.readers, shard, settings.shards)

@@ -50,8 +50,14 @@ async def conduct(
         stack.callback(_kill, run.shards)
         await asyncio.gather(*(shard.adopt(own) for shard, own in zip(run.shards, engines, strict=True)))
         workload = tables_of(settings, clock)
-        collectors = make_collectors(settings, clock=clock, notify=screen.note)
-        sampling = Sampling(collectors, settings, clock=clock, notify=screen.note, target_up=run.target_up)
+        sampling = Sampling(
+            make_collectors(run, screen.note),
+            interval=settings.samplers.interval,
+            timeout=settings.samplers.timeout,
+            clock=clock,
+            notify=screen.note,
+            target_up=run.target_up,
+        )
         stack.push_async_callback(sampling.close)
         screen.url = await stack.enter_async_context(endpoint(settings, run, workload.ops, sampling.snapshot))
         ready = asyncio.ensure_future(_make_ready(run, workload))

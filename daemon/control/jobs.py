@@ -1,7 +1,7 @@
 """What the supervisor does at intervals: the only module that knows APScheduler."""
 
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
@@ -18,12 +18,12 @@ class Jobs:
         )
 
     def every(
-        self, seconds: float, call: Callable[[], Awaitable[None]], name: str, *, at_once: bool = False
+        self, seconds: float, call: Callable[[], Awaitable[None]], name: str, *, first: float | None = None
     ) -> None:
-        """Call a coroutine function every so many seconds, first after one interval, or `at_once`."""
+        """Call a coroutine function every so many seconds, first after `first` seconds, or one interval."""
         self._scheduler.add_job(call, "interval", seconds=seconds, id=name, name=name)
-        if at_once:
-            self._scheduler.modify_job(name, next_run_time=datetime.now(UTC))
+        if first is not None:
+            self._scheduler.modify_job(name, next_run_time=datetime.now(UTC) + timedelta(seconds=first))
 
     def start(self) -> None:
         """Begin."""

@@ -1,6 +1,6 @@
 """The state of one run as the supervisor knows it, and the figures made from it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from daemon import ledger
 from daemon.clock import Clock
@@ -25,6 +25,7 @@ class Run:
         self._phase = "preparing"
         self._phase_began = clock.now()
         self.versions: dict[str, str] = {}
+        self.server_settings: Mapping[str, str] | None = None
         self.number = ledger.run_number(clock.wall())
         self.seed = seed
         self.existing: Sequence[Stretch] = ()
@@ -98,6 +99,10 @@ class Run:
     def duration(self) -> float:
         """Length of the measured part so far, s."""
         return (self.measured_until or self.clock.now()) - self.measured_from
+
+    def see_settings(self, settings: Mapping[str, str]) -> None:
+        """Keep the server's settings that differ from their defaults, for the summary."""
+        self.server_settings = settings
 
     def target_up(self) -> bool:
         """Tell whether the database answers, as far as all shards know."""

@@ -5,12 +5,13 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from daemon.clock import Clock
-from daemon.config.settings import Settings
 from daemon.control.jobs import Jobs
+from daemon.control.run import Run
 from daemon.observe.sampler import Collector, Notify, Sampler
 from daemon.record.snapshot import Snapshot
 from daemon.target import parse_target
 
+APART = 0.2  # s between the samples of two collectors, so that neither waits for the other
 PATIENCE = 2  # time-outs of a statement that a whole sample may take
 
 
@@ -20,8 +21,9 @@ class Sampling:
     def __init__(
         self,
         collectors: Sequence[Collector],
-        settings: Settings,
         *,
+        interval: float,
+        timeout: float,
         clock: Clock,
         notify: Notify,
         target_up: Callable[[], bool],
@@ -30,17 +32,18 @@ class Sampling:
 
         Args:
             collectors: what takes the samples; closed by `close`.
-            settings: how often, and how long one may take.
+            interval: time between two samples of a collector, s.
+            timeout: longest time of a statement, s; a sample may take `PATIENCE` times that.
             clock: monotonic time and time of day.
             notify: told when a collector is switched off, and on again.
             target_up: whether the database answers, as far as the load can tell.
         """
-        self._interval = settings.samplers.interval
+        self._interval = interval
         self._samplers = [
             Sampler(
                 collector,
-                interval=self._interval,
-                limit=PATIENCE * settings.samplers.timeout,
+                interval=interval,
+                limit=PATIENCE * timeout,
                 clock=clock,
                 notify=notify,
                 target_up=target_up,
@@ -51,9 +54,11 @@ class Sampling:
         self._jobs = Jobs()
 
     def start(self) -> None:
-        """Take the first samples now; returns at once."""
-        for sampler in self._samplers:
-            self._jobs.every(self._interval, partial(self._begin, sampler), sampler.name, at_once=True)
+        """Take the first samples now, one shortly after the other; returns at once."""
+        apart = min(APART, self._interval / max(1, len(self._samplers)))
+        for number, sampler in enumerate(self._samplers):
+            begin = partial(self._begin, sampler)
+            self._jobs.every(self._interval, begin, sampler.name, first=number * apart)
         self._jobs.start()
 
     def snapshot(self) -> Snapshot:
@@ -81,32 +86,39 @@ class Sampling:
             self._running[sampler.name] = asyncio.create_task(sampler.sample())
 
 
-def make_collectors(settings: Settings, *, clock: Clock, notify: Notify) -> list[Collector]:
-    """Return the collectors for a target; none where sampling is off.
+def make_collectors(run: Run, notify: Notify) -> list[Collector]:
+    """Return the collectors for a run; none where sampling is off.
 
     Raises:
-        TargetError: the address cannot be read.
+        TargetError: the address of the target cannot be read.
     """
+    settings = run.settings
     if not settings.samplers.interval:
         return []
     collectors: list[Collector] = []
     if parse_target(settings.target.get_secret_value()).kind == "postgres":
-        collectors += _postgres(settings, clock, notify)
+        collectors += _postgres(run, notify)
     return collectors
 
 
-def _postgres(settings: Settings, clock: Clock, notify: Notify) -> list[Collector]:
+def _postgres(run: Run, notify: Notify) -> list[Collector]:
     # Imported only where it is used: a run on SQLite starts without psycopg.
     from daemon.observe.postgres.collector import PostgresCollector  # noqa: PLC0415
     from daemon.observe.postgres.source import Source  # noqa: PLC0415
+    from daemon.observe.postgres.statements import StatementsCollector  # noqa: PLC0415
 
-    server, samplers = settings.postgres, settings.samplers
+    server, samplers, clock = run.settings.postgres, run.settings.samplers, run.clock
     source = Source(
-        conninfo=settings.target.get_secret_value(),
+        conninfo=run.settings.target.get_secret_value(),
         password=server.password.get_secret_value() if server.password else None,
         connect_timeout=server.connect_timeout,
         statement_timeout=samplers.timeout,
         lock_timeout=samplers.lock_timeout,
         prepare=server.prepare,
     )
-    return [PostgresCollector(source, clock=clock, notify=notify)]
+    found: list[Collector] = [
+        PostgresCollector(source, clock=clock, notify=notify, see_settings=run.see_settings)
+    ]
+    if samplers.statements:
+        found.append(StatementsCollector(source, clock=clock, top=samplers.statements))
+    return found

@@ -51,6 +51,7 @@ def read_sessions(rows: Rows, into: Snapshot) -> None:
             into.gauges["soakd_pg_sessions", state(name)] += count
         if backend in ("client backend", "parallel worker") and state(name) == "active":
             waits[(wait_type, event) if wait_type else RUNNING] += count
+    waits[RUNNING] += 0  # a series that is always there
     shown = waits.most_common(MOST_WAITS)
     rest = waits.total() - sum(count for _, count in shown)
     for (wait_type, event), count in [*shown, *([(("other", "other"), rest)] if rest else [])]:

@@ -1,27 +1,23 @@
 """The collector of a PostgreSQL server: asks for one topic after the other over one connection."""
 
+from collections.abc import Callable, Mapping
+
 import psycopg
-from psycopg import errors
 
 from daemon.backends.postgres_errors import first_line
 from daemon.clock import Clock
 from daemon.observe.postgres.activity import SESSIONS, TRANSACTIONS
 from daemon.observe.postgres.database import DatabaseCounters
+from daemon.observe.postgres.locks import LOCKS, Blocks
+from daemon.observe.postgres.server import AGES, ServerSettings
 from daemon.observe.postgres.source import Session, Source
-from daemon.observe.postgres.topic import Rows, Topic
+from daemon.observe.postgres.tables import INDEXES, TABLES
+from daemon.observe.postgres.topic import NOT_OFFERED, Rows, Topic
+from daemon.observe.postgres.wal import CHECKPOINTS, REPLICAS, WAL
 from daemon.observe.sampler import Notify
 from daemon.record.snapshot import Snapshot
 
 ASK_AGAIN = 600.0  # s until a topic that the server does not offer is asked for again
-# The server does not offer it, or not to this user: the rest of the sample is as good without it.
-NOT_OFFERED = (
-    errors.InsufficientPrivilege,
-    errors.UndefinedTable,
-    errors.UndefinedColumn,
-    errors.UndefinedFunction,
-    errors.FeatureNotSupported,
-    errors.ObjectNotInPrerequisiteState,
-)
 
 
 class PostgresCollector:
@@ -29,18 +25,39 @@ class PostgresCollector:
 
     name = "postgres"
 
-    def __init__(self, source: Source, *, clock: Clock, notify: Notify) -> None:
+    def __init__(
+        self,
+        source: Source,
+        *,
+        clock: Clock,
+        notify: Notify,
+        see_settings: Callable[[Mapping[str, str]], None],
+    ) -> None:
         """Prepare; nothing is connected.
 
         Args:
             source: where to ask; closed with the collector.
             clock: monotonic time.
             notify: told about sessions that block others, and about topics that the server does not offer.
+            see_settings: given the server's settings that differ from their defaults; no secrets.
         """
         self._source = source
         self._clock = clock
         self._notify = notify
-        self._topics = (SESSIONS, TRANSACTIONS, DatabaseCounters().topic)
+        self._topics = (
+            ServerSettings(see_settings).topic,
+            SESSIONS,
+            TRANSACTIONS,
+            LOCKS,
+            Blocks(clock, notify).topic,
+            DatabaseCounters().topic,
+            WAL,
+            CHECKPOINTS,
+            REPLICAS,
+            TABLES,
+            INDEXES,
+            AGES,
+        )
         self._rows: dict[str, Rows] = {}  # the last ones, by topic; none: it is not offered
         self._due: dict[str, float] = {}
 

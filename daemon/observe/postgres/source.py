@@ -13,8 +13,7 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from daemon.backends.postgres_errors import first_line
 from daemon.backends.postgres_session import Sessions
 from daemon.errors import SoakdError, TargetError
-
-Rows = list[tuple[Any, ...]]
+from daemon.observe.postgres.topic import Rows
 
 APPLICATION = "soakd-sampler"
 RECONNECT = 5.0  # s for which the pool tries to connect before it lets the next sample ask again

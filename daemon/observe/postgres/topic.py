@@ -3,9 +3,21 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from psycopg import errors
+
 from daemon.record.snapshot import Snapshot
 
 Rows = list[tuple[Any, ...]]
+
+# The server has it not, or not for this user: what is left is as good without it.
+NOT_OFFERED = (
+    errors.InsufficientPrivilege,
+    errors.UndefinedTable,
+    errors.UndefinedColumn,
+    errors.UndefinedFunction,
+    errors.FeatureNotSupported,
+    errors.ObjectNotInPrerequisiteState,
+)
 
 
 class Topic(NamedTuple):
