@@ -16,7 +16,7 @@ from daemon import ledger
 from daemon.__main__ import main
 from daemon.check.finding import Finding, bytes_free
 from daemon.check.postgres import Server as About
-from daemon.check.postgres import judge_server
+from daemon.check.postgres import Sight, judge_server, judge_sight
 from daemon.check.sqlite import check_sqlite
 from daemon.check.target import check_files, check_target, wanted_connections
 from daemon.clock import SystemClock
@@ -172,6 +172,8 @@ def test_an_empty_postgres_database_is_well_and_stays_empty(database: str, postg
         "version": "ok",
         "connections": "ok",
         "privileges": "ok",
+        "monitoring": "ok",
+        "statements": "warn",  # a new database has no extension
         # the server of the tests does without fsync, which nobody should overlook
         "durability": "ok" if postgres.execute("SHOW fsync")[0][0] == "on" else "warn",
     }
@@ -230,6 +232,42 @@ def test_what_a_postgres_user_may_do_is_found_out(
     finally:
         postgres.execute(f"DROP OWNED BY {user} CASCADE", database=name)
         postgres.execute(f"DROP ROLE {user}")
+
+
+def test_what_the_samplers_will_not_see_is_told_with_what_to_do(database: str, postgres: Server) -> None:
+    """One line each for the sessions of others and for the statements; none where nothing is sampled."""
+    name, user = urlsplit(database).path[1:], f"user_{uuid4().hex[:8]}"
+    postgres.execute(f"CREATE ROLE {user} LOGIN")
+    try:
+        as_user = postgres.database_url(name, user=user)
+        found = findings(as_user)
+        assert (found["monitoring"].state, found["statements"].state) == ("warn", "warn")
+        assert f'GRANT pg_monitor TO "{user}"' in found["monitoring"].detail
+        assert "CREATE EXTENSION IF NOT EXISTS pg_stat_statements" in found["statements"].detail
+        postgres.execute(f'GRANT pg_monitor TO "{user}"')
+        assert findings(as_user)["monitoring"].state == "ok"
+        assert not {"monitoring", "statements"} & findings(as_user, samplers={"interval": 0}).keys()
+    finally:
+        postgres.execute(f"DROP ROLE {user}")
+
+
+@pytest.mark.parametrize(
+    ("sight", "says"),
+    [
+        (Sight(True, False, False, False, "me"), "contrib package"),
+        (Sight(True, False, True, False, "me"), "restart the server, and run here"),
+        (Sight(True, True, True, False, "me"), "add it to shared_preload_libraries"),
+        (Sight(True, False, True, True, "me"), "run here"),
+        (Sight(False, False, True, None, "me"), "let an administrator run here"),
+        (Sight(True, True, True, True, "me"), ""),
+        (Sight(True, True, False, None, "me"), ""),
+    ],
+)
+def test_each_thing_that_statements_lack_is_named(sight: Sight, says: str) -> None:
+    """Package, library or extension."""
+    found = {one.name: one for one in judge_sight(sight)}["statements"]
+    assert found.state == ("warn" if says else "ok")
+    assert says in found.detail
 
 
 def test_a_postgres_that_does_not_answer_is_found_out() -> None:

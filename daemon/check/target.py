@@ -24,7 +24,12 @@ async def check_target(settings: Settings, clock: Clock) -> list[Finding]:
         from daemon.check.postgres import check_postgres  # noqa: PLC0415
 
         backend = plan.make_backend(settings, clock)
-        return await check_postgres(backend, connections=wanted_connections(settings), durability=durability)
+        return await check_postgres(
+            backend,
+            connections=wanted_connections(settings),
+            durability=durability,
+            sampled=bool(settings.samplers.interval),
+        )
     return [
         Finding("reachable", "ok", "the null backend is always there"),
         Finding("durability", "ok", durability),
