@@ -11,6 +11,10 @@ from daemon.ops import PoolName, Table, Timed, Transaction, Values
 Fault = Callable[[Sequence[Values], bool], OpError | None]
 
 
+def ignore(event: str, **facts: object) -> None:
+    """Take no note of an event."""
+
+
 class ScriptedBackend:
     """Stores rows in a dict by key, takes `seconds` for each call, and fails when told to.
 

@@ -242,7 +242,7 @@ def test_sampling_calls_each_collector_at_its_interval_and_never_twice_at_once()
             interval=0.1,
             timeout=1800,
             clock=SystemClock(),
-            notify=lambda _event, **_: None,
+            notify=lambda event, **_: None,
             target_up=lambda: True,
         )
         sampling.start()

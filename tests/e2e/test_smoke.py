@@ -85,6 +85,9 @@ def test_a_run_ends_with_a_full_summary_and_books_that_verify_confirms(
     assert {key: finished[key] for key in summary} == summary
     assert len(run.events("run.progress")) >= 2
 
+    settings = summary["environment"]["server_settings"]
+    assert settings["max_connections"] if target.startswith("postgresql") else settings is None
+
     confirmed = command(tmp_path, "verify", "--target", target, "--json")
     assert confirmed.returncode == 0, confirmed.stderr
     checks = json.loads(confirmed.stdout)["checks"]

@@ -1,6 +1,6 @@
 """The collector of a PostgreSQL server: asks for one topic after the other over one connection."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import psycopg
 
@@ -18,6 +18,26 @@ from daemon.observe.sampler import Notify
 from daemon.record.snapshot import Snapshot
 
 ASK_AGAIN = 600.0  # s until a topic that the server does not offer is asked for again
+
+
+def topics(
+    clock: Clock, notify: Notify, see_settings: Callable[[Mapping[str, str]], None]
+) -> Sequence[Topic]:
+    """Return everything that the server is asked for, in this order; the arguments as for the collector."""
+    return (
+        ServerSettings(see_settings).topic,
+        SESSIONS,
+        TRANSACTIONS,
+        LOCKS,
+        Blocks(clock, notify).topic,
+        DatabaseCounters().topic,
+        WAL,
+        CHECKPOINTS,
+        REPLICAS,
+        TABLES,
+        INDEXES,
+        AGES,
+    )
 
 
 class PostgresCollector:
@@ -44,20 +64,7 @@ class PostgresCollector:
         self._source = source
         self._clock = clock
         self._notify = notify
-        self._topics = (
-            ServerSettings(see_settings).topic,
-            SESSIONS,
-            TRANSACTIONS,
-            LOCKS,
-            Blocks(clock, notify).topic,
-            DatabaseCounters().topic,
-            WAL,
-            CHECKPOINTS,
-            REPLICAS,
-            TABLES,
-            INDEXES,
-            AGES,
-        )
+        self._topics = topics(clock, notify, see_settings)
         self._rows: dict[str, Rows] = {}  # the last ones, by topic; none: it is not offered
         self._due: dict[str, float] = {}
 

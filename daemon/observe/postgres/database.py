@@ -32,10 +32,15 @@ class _Row(NamedTuple):
 
 
 class DatabaseCounters:
-    """Reads the counters; remembers the last ones, for the cache hits since then."""
+    """Reads the counters; remembers the last ones, for the cache hits since then.
+
+    Sessions publish their counts at most once a second: where nothing new is there, the share of blocks
+    stays as it was.
+    """
 
     def __init__(self) -> None:
         self._earlier: _Row | None = None
+        self._ratio: float | None = None
         self.topic = Topic("database", lambda _: _SQL, self.read)
 
     def read(self, rows: Rows, into: Snapshot) -> None:
@@ -56,15 +61,16 @@ class DatabaseCounters:
         counters["soakd_pg_temp_files_total",] = row.temp_files
         counters["soakd_pg_temp_bytes_total",] = row.temp_bytes
         counters["soakd_pg_deadlocks_total",] = row.deadlocks
-        ratio = _hit_ratio(self._earlier, row)
-        if ratio is not None:
-            into.gauges["soakd_pg_cache_hit_ratio",] = ratio
-        self._earlier = row
+        self._compare(row)
+        if self._ratio is not None:
+            into.gauges["soakd_pg_cache_hit_ratio",] = self._ratio
 
-
-def _hit_ratio(earlier: _Row | None, now: _Row) -> float | None:
-    """Return the share of blocks that were found; None where none was asked for, or after a reset."""
-    if earlier is None:
-        return None
-    hit, read = now.hit - earlier.hit, now.read - earlier.read
-    return hit / (hit + read) if hit >= 0 and read >= 0 and hit + read else None
+    def _compare(self, now: _Row) -> None:
+        earlier, self._earlier = self._earlier, now
+        if earlier is None:
+            return
+        hit, read = now.hit - earlier.hit, now.read - earlier.read
+        if hit < 0 or read < 0:  # reset
+            self._ratio = None
+        elif hit + read:
+            self._ratio = hit / (hit + read)
