@@ -25,7 +25,9 @@ _SECRET_KEY = re.compile(
 )
 _DEPTH = 8  # levels of nesting that are shown
 # Libraries that would otherwise report every reconnect or job at INFO.
-_QUIET = ("psycopg.pool", "apscheduler.executors", "apscheduler.scheduler", "uvicorn.error", "asyncio")
+_QUIET = ("apscheduler.executors", "apscheduler.scheduler", "uvicorn.error", "asyncio")
+# Warns of each attempt to connect, for as long as an outage lasts; the samplers tell it in their figures.
+_QUIETER = ("psycopg.pool",)
 
 
 def configure(*, level: Level, fmt: Format, stream: TextIO) -> None:
@@ -58,6 +60,8 @@ def configure(*, level: Level, fmt: Format, stream: TextIO) -> None:
     root.setLevel(threshold)
     for name in _QUIET:
         logging.getLogger(name).setLevel(max(threshold, logging.WARNING))
+    for name in _QUIETER:
+        logging.getLogger(name).setLevel(max(threshold, logging.ERROR))
 
 
 def write(level: Level, event: str, facts: Mapping[str, object]) -> None:

@@ -2,12 +2,13 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from tests.servers import LocalServer, Server, find_binaries, local_server
+from tests.servers import LocalServer, Server, find_binaries, installations, local_server, with_statements
 
 
 @pytest.fixture(scope="session")
@@ -42,6 +43,29 @@ def private_postgres(postgres_binaries: Path) -> Iterator[LocalServer]:
     """A PostgreSQL server of the test's own, to stop, restart and kill."""
     with local_server(postgres_binaries) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_of() -> Iterator[Callable[[int], LocalServer]]:
+    """Gives a server of a major version, with pg_stat_statements where it comes with it, or skips."""
+    running: dict[int, LocalServer] = {}
+    folders = installations()
+    with ExitStack() as stack:
+
+        def get(version: int) -> LocalServer:
+            if version not in folders:
+                pytest.skip(f"no PostgreSQL {version} here; SOAKD_TEST_POSTGRES_BINARIES may name its folder")
+            if version not in running:
+                running[version] = stack.enter_context(with_statements(folders[version]))
+            return running[version]
+
+        yield get
+
+
+@pytest.fixture(params=[13, 14, 15, 16, 17, 18])
+def any_postgres(request: pytest.FixtureRequest, postgres_of: Callable[[int], LocalServer]) -> LocalServer:
+    """A server of each version that can be had."""
+    return postgres_of(request.param)
 
 
 @pytest.fixture(scope="session")

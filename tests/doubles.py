@@ -12,6 +12,10 @@ from daemon.record.snapshot import Snapshot
 Fault = Callable[[Sequence[Values], bool], OpError | None]
 
 
+def ignore(event: str, **facts: object) -> None:
+    """Take no note of an event."""
+
+
 class ScriptedBackend:
     """Stores rows in a dict by key, takes `seconds` for each call, and fails when told to.
 

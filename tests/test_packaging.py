@@ -21,6 +21,7 @@ LOCKS = pytest.mark.parametrize("lock", [RUNTIME, DEVELOPMENT], ids=lambda path:
 # Distributions whose package has another name.
 IMPORTED_AS = {
     "prometheus_client": "prometheus-client",
+    "psycopg_pool": "psycopg-pool",
     "pydantic_settings": "pydantic-settings",
     "yaml": "pyyaml",
 }

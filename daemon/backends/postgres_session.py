@@ -104,19 +104,25 @@ class Sessions:
         Raises:
             psycopg.Error, OSError, TimeoutError: it did not come about.
         """
-        params = self._params
-        if self._options[pool]:
-            params = {**params, "options": self._options[pool]}
         async with asyncio.timeout(self._timeout):
             connection = await Connection.connect(
                 "",
                 autocommit=True,
                 prepare_threshold=0 if self._prepare else None,
                 context=self._adapters,
-                **params,
+                **self.parameters(pool),
             )
         connection.opened(watch, prepare=self._prepare)
         return connection
+
+    def parameters(self, pool: PoolName) -> dict[str, Any]:
+        """Return libpq's parameters of a session; the password may be among them."""
+        options = self._options[pool]
+        return {**self._params, "options": options} if options else dict(self._params)
+
+    def clean(self, text: str) -> str:
+        """Return the text without the password."""
+        return without_secret(text, self._password)
 
     def failure(self, error: BaseException) -> TargetError:
         """Return the line that says why `connect` failed, and what to do."""

@@ -34,6 +34,16 @@ SELECT c.relname::text, pg_has_role(c.relowner, 'USAGE')
        OR (has_table_privilege(c.oid, 'SELECT') AND has_table_privilege(c.oid, 'INSERT'))
 FROM pg_class c WHERE c.relnamespace = to_regnamespace('soakd') AND c.relkind IN ('r', 'p') ORDER BY 1
 """
+# Who may not read all settings does not even see that of the libraries.
+_SIGHT = """
+SELECT pg_has_role(current_user, 'pg_read_all_stats', 'USAGE'),
+       EXISTS (SELECT FROM pg_extension WHERE extname = 'pg_stat_statements')
+       OR to_regclass('pg_stat_statements') IS NOT NULL,
+       EXISTS (SELECT FROM pg_available_extensions WHERE name = 'pg_stat_statements'),
+       (SELECT position('pg_stat_statements' IN setting) > 0 FROM pg_settings
+        WHERE name = 'shared_preload_libraries'),
+       current_user::text
+"""
 
 
 class Server(NamedTuple):
@@ -70,13 +80,26 @@ class Rights(NamedTuple):
     tables: list[tuple[str, bool]]
 
 
-async def check_postgres(backend: Backend, *, connections: int, durability: str) -> list[Finding]:
+class Sight(NamedTuple):
+    """What the samplers can see, in the order of `_SIGHT`; `loaded` is None where that is hidden."""
+
+    all_sessions: bool
+    statements: bool
+    available: bool
+    loaded: bool | None
+    user: str
+
+
+async def check_postgres(
+    backend: Backend, *, connections: int, durability: str, sampled: bool
+) -> list[Finding]:
     """Return what was found; the backend is opened and closed.
 
     Args:
         backend: one for looking after the target, not open.
         connections: how many a run will want.
         durability: in words, what an acknowledged row will be safe from.
+        sampled: whether a run would take samples of the server.
     """
     try:
         await backend.open()
@@ -84,7 +107,7 @@ async def check_postgres(backend: Backend, *, connections: int, durability: str)
         return [Finding("reachable", "fail", str(error))]
     try:
         # It reads, but as one that may write: that is what has to be looked at.
-        server, rights = (await backend.transact(Transaction(_look, read_only=False))).result
+        server, rights, sight = (await backend.transact(Transaction(_look, read_only=False))).result
     except OpError as error:
         return [Finding("reachable", "fail", f"the server answers, but not to questions: {error}")]
     finally:
@@ -93,11 +116,12 @@ async def check_postgres(backend: Backend, *, connections: int, durability: str)
         Finding("reachable", "ok", f"database {server.database} as user {server.user}"),
         *judge_server(server, connections),
         *judge_rights(rights, server.user, server.database),
+        *(judge_sight(sight) if sampled else ()),
         _judge_durability(server, durability),
     ]
 
 
-async def _look(tx: Tx) -> tuple[Server, Rights]:
+async def _look(tx: Tx) -> tuple[Server, Rights, Sight]:
     server = Server(*(await tx.execute(_SERVER))[0])
     schema, create, use = (await tx.execute(_RIGHTS))[0]
     tables = [(name, allowed) for name, allowed in await tx.execute(_TABLES)] if schema else []
@@ -107,7 +131,8 @@ async def _look(tx: Tx) -> tuple[Server, Rights]:
             f"SELECT coalesce(max(version), 0) FROM {POSTGRES.table(ledger.OBJECTS.name)}"
         )
         newest = rows[0][0]
-    return server, Rights(schema, create, use, newest, tables)
+    sight = Sight(*(await tx.execute(_SIGHT))[0])
+    return server, Rights(schema, create, use, newest, tables), sight
 
 
 def judge_server(server: Server, connections: int) -> Iterator[Finding]:
@@ -168,6 +193,32 @@ def judge_rights(rights: Rights, user: str, database: str) -> Iterator[Finding]:
         yield Finding(name, "fail", str(error))
         return
     yield Finding(name, "ok", f"may use the schema soakd ({len(rights.tables)} tables from earlier runs)")
+
+
+def judge_sight(sight: Sight) -> Iterator[Finding]:
+    """Yield what is to be said about what the samplers will see of the server."""
+    if sight.all_sessions:
+        yield Finding("monitoring", "ok", "may see the sessions of all users")
+    else:
+        yield Finding(
+            "monitoring",
+            "warn",
+            f"user {sight.user} sees only its own sessions, and no autovacuum; to see all, let an "
+            f'administrator run: GRANT pg_monitor TO "{sight.user}"',
+        )
+    if not sight.available and not sight.statements:
+        how = (
+            "install the server's contrib package, then add it to shared_preload_libraries, restart, and run:"
+        )
+    elif sight.loaded is False:
+        how = "add it to shared_preload_libraries, restart the server, and run here:"
+    elif not sight.statements:
+        how = "let an administrator run here (it must be in shared_preload_libraries):"
+    else:
+        yield Finding("statements", "ok", "pg_stat_statements is there")
+        return
+    detail = f"no figures of single statements: {how} CREATE EXTENSION IF NOT EXISTS pg_stat_statements"
+    yield Finding("statements", "warn", detail)
 
 
 def _judge_durability(server: Server, durability: str) -> Finding:

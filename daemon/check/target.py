@@ -28,7 +28,12 @@ async def check_target(settings: Settings, clock: Clock) -> list[Finding]:
         from daemon.check.postgres import check_postgres  # noqa: PLC0415
 
         backend = plan.make_backend(settings, clock)
-        return await check_postgres(backend, connections=wanted_connections(settings), durability=durability)
+        return await check_postgres(
+            backend,
+            connections=wanted_connections(settings),
+            durability=durability,
+            sampled=bool(settings.samplers.interval),
+        )
     return [
         Finding("reachable", "ok", "the null backend is always there"),
         Finding("durability", "ok", durability),
@@ -37,7 +42,7 @@ async def check_target(settings: Settings, clock: Clock) -> list[Finding]:
 
 def wanted_connections(settings: Settings) -> int:
     """Return how many connections to PostgreSQL a run will hold at most, over all shards."""
-    total = 2  # the supervisor's own
+    total = 2 + bool(settings.samplers.interval)  # the supervisor's own
     for shard in range(settings.shards):
         writers = plan.share(settings.pools.writers, shard, settings.shards)
         readers = plan.share(settings.pools.readers, shard, settings.shards)

@@ -49,6 +49,7 @@ FLAGS: tuple[Flag, ...] = (
     Flag("--flushers", "batch.flushers", "N", _BATCH),
     Flag("--listen", "http.listen", "HOST:PORT", _OUTPUT),
     Flag("--listen-insecure", "http.listen_insecure", "", _OUTPUT, switch="true"),
+    Flag("--sample-interval", "samplers.interval", "TIME", _OUTPUT),
     Flag("--log-interval", "log.interval", "TIME", _OUTPUT),
     Flag("--summary", "summary", "FILE", _OUTPUT),
 )

@@ -4,8 +4,10 @@ import ipaddress
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
+from daemon.config.samplers import Samplers
+from daemon.config.section import Section
 from daemon.config.types import Duration, PageSize, Rate, Size, Weight
 from daemon.errors import UsageError
 from daemon.target import MASK, parse_target
@@ -14,12 +16,6 @@ from daemon.target import shown as shown_address
 MAX_SHARDS = 64
 MAX_WORKERS = 10_000
 MAX_PORT = 65_535
-
-
-class Section(BaseModel):
-    """A group of settings; unknown keys are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
 
 class Pools(Section):
@@ -294,6 +290,7 @@ class Settings(Section):
     postgres: Postgres = Field(default_factory=Postgres)
     null: Null = Field(default_factory=Null)
     http: Http = Field(default_factory=Http)
+    samplers: Samplers = Field(default_factory=Samplers)
     log: Log = Field(default_factory=Log)
 
     @field_validator("target")

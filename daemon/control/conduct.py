@@ -16,6 +16,7 @@ from daemon.control.endpoint import endpoint
 from daemon.control.engines import EngineProcess
 from daemon.control.recount import tables_of
 from daemon.control.run import Run
+from daemon.control.sampling import Sampling, make_collectors
 from daemon.control.screen import Screen
 from daemon.control.settle import Books, settle
 from daemon.control.shards import Shard
@@ -51,13 +52,23 @@ async def conduct(
         stack.callback(_kill, run.shards)
         await asyncio.gather(*(shard.adopt(own) for shard, own in zip(run.shards, engines, strict=True)))
         workload = tables_of(settings, clock)
-        screen.url = await stack.enter_async_context(endpoint(settings, run, workload.ops))
+        sampling = Sampling(
+            make_collectors(run, screen.note),
+            interval=settings.samplers.interval,
+            timeout=settings.samplers.timeout,
+            clock=clock,
+            notify=screen.note,
+            target_up=run.target_up,
+        )
+        stack.push_async_callback(sampling.close)
+        screen.url = await stack.enter_async_context(endpoint(settings, run, workload.ops, sampling.snapshot))
         ready = asyncio.ensure_future(_make_ready(run, workload))
         await _until(0, signals.abort, ready)
         if not ready.done():
             await _cancel(ready)
             return 128 + signals.second
         screen.begin(run)
+        sampling.start()  # waits for nothing: monitoring must never keep the load from starting
         await _load(run, signals, screen)
         books = await _close_books(run, workload, signals)
         if books.problem:

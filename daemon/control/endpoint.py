@@ -1,7 +1,7 @@
 """Serving a run's figures over HTTP: from its settings to a listening server."""
 
 import platform
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from daemon import __version__
@@ -12,12 +12,21 @@ from daemon.observe.http import HttpServer
 from daemon.observe.metrics import render, zeros
 from daemon.ops import OpSpec
 from daemon.record.catalog import LATENCY_BOUNDS, row_bounds
+from daemon.record.snapshot import Snapshot
 from daemon.target import parse_target
 
 
 @asynccontextmanager
-async def endpoint(settings: Settings, run: Run, ops: Sequence[OpSpec]) -> AsyncIterator[str]:
+async def endpoint(
+    settings: Settings, run: Run, ops: Sequence[OpSpec], samples: Callable[[], Snapshot]
+) -> AsyncIterator[str]:
     """Serve /metrics, /healthz and /readyz while the context is open; gives the address.
+
+    Args:
+        settings: where to listen, and who may ask.
+        run: the run whose figures are served.
+        ops: the operations of its workload.
+        samples: gives what is sampled beside the load.
 
     Raises:
         UsageError: the address is taken, or the password or TLS files cannot be used.
@@ -31,6 +40,7 @@ async def endpoint(settings: Settings, run: Run, ops: Sequence[OpSpec]) -> Async
     def text() -> bytes:
         snapshot = zeros(ops, settings.shards, backend)
         snapshot.merge(run.snapshot())
+        snapshot.merge(samples())
         snapshot.gauges["soakd_build_info", __version__, platform.python_version()] = 1
         snapshot.gauges["soakd_run_info", str(run.number), backend, settings.workload] = 1
         return render(snapshot, bounds=LATENCY_BOUNDS, row_bounds=rows)

@@ -1,6 +1,7 @@
 """What the supervisor does at intervals: the only module that knows APScheduler."""
 
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
@@ -16,9 +17,13 @@ class Jobs:
             timezone="UTC", job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
         )
 
-    def every(self, seconds: float, call: Callable[[], Awaitable[None]], name: str) -> None:
-        """Call a coroutine function every so many seconds, first after one interval."""
+    def every(
+        self, seconds: float, call: Callable[[], Awaitable[None]], name: str, *, first: float | None = None
+    ) -> None:
+        """Call a coroutine function every so many seconds, first after `first` seconds, or one interval."""
         self._scheduler.add_job(call, "interval", seconds=seconds, id=name, name=name)
+        if first is not None:
+            self._scheduler.modify_job(name, next_run_time=datetime.now(UTC) + timedelta(seconds=first))
 
     def start(self) -> None:
         """Begin."""

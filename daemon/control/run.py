@@ -1,6 +1,6 @@
 """The state of one run as the supervisor knows it, and the figures made from it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from daemon import ledger
 from daemon.clock import Clock
@@ -25,6 +25,7 @@ class Run:
         self._phase = "preparing"
         self._phase_began = clock.now()
         self.versions: dict[str, str] = {}
+        self.server_settings: Mapping[str, str] | None = None
         self.number = ledger.run_number(clock.wall())
         self.seed = seed
         self.existing: Sequence[Stretch] = ()
@@ -42,6 +43,11 @@ class Run:
         return lambda epoch: plan.engine_plan(
             self.settings, Identity(self.number, shard, epoch), self.seed, self.existing
         )
+
+    def engine_pids(self) -> list[int]:
+        """Return the process ids of the engines that live."""
+        lives = [shard.lives[-1] for shard in self.shards if shard.lives]
+        return [life.process.pid for life in lives if life.alive]
 
     @property
     def phase(self) -> str:
@@ -99,6 +105,14 @@ class Run:
         """Length of the measured part so far, s."""
         return (self.measured_until or self.clock.now()) - self.measured_from
 
+    def see_settings(self, settings: Mapping[str, str]) -> None:
+        """Keep the server's settings that differ from their defaults, for the summary."""
+        self.server_settings = settings
+
+    def target_up(self) -> bool:
+        """Tell whether the database answers, as far as all shards know."""
+        return all(shard.target_up for shard in self.shards)
+
     def ready(self) -> str | None:
         """Return None while the load is running, else why it is not."""
         return None if self.phase in ("warming up", "running") else self.phase
@@ -115,7 +129,7 @@ class Run:
             merged.counters["soakd_rows_total", outcome] = getattr(rows, outcome)
         merged.counters["soakd_rows_in_doubt_total",] = rows.in_doubt
         gauges = merged.gauges
-        gauges["soakd_target_up",] = float(all(shard.target_up for shard in self.shards))
+        gauges["soakd_target_up",] = float(self.target_up())
         gauges["soakd_batch_size_limit_rows",] = self.settings.batch.size
         gauges["soakd_batch_timeout_seconds",] = self.settings.batch.timeout
         gauges["soakd_supervisor_rss_bytes",] = rss_bytes()

@@ -35,7 +35,7 @@ def summarize(run: Run, books: Books, ops: Sequence[OpSpec]) -> dict[str, Any]:
         stop_reason=run.stop_reason,
         durability=plan.durability(settings),
         generator_limited=limited > LIMITED_SHARE * run.duration * settings.shards,
-        environment=environment(**run.versions),
+        environment=environment(**run.versions, server_settings=run.server_settings),
     )
     summary = build_summary(
         facts=facts,

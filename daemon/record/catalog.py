@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from daemon.record.catalog_samples import HOST, SQLITE
+from daemon.record.catalog_samples import HOST, POSTGRES, SAMPLERS, SQLITE
 from daemon.record.metric import Metric
 
 METRICS: Mapping[str, Metric] = {
@@ -68,6 +68,8 @@ METRICS: Mapping[str, Metric] = {
     "soakd_run_phase": Metric("gauge", ("phase",), "1 for the phase that the run is in."),
     "soakd_build_info": Metric("gauge", ("version", "python"), "Versions in use; always 1."),
     "soakd_run_info": Metric("gauge", ("run_id", "backend", "workload"), "What is being run; always 1."),
+    **SAMPLERS,
+    **POSTGRES,
     **SQLITE,
     **HOST,
 }

@@ -2,6 +2,7 @@
 
 import os
 import platform
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -9,18 +10,25 @@ from typing import Any
 LIBRARIES = ("soakd", "psycopg", "apsw", "numpy", "uvloop")
 
 
-def environment(*, sqlite_version: str | None = None, server_version: str | None = None) -> dict[str, Any]:
+def environment(
+    *,
+    sqlite_version: str | None = None,
+    server_version: str | None = None,
+    server_settings: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
     """Return a description of this machine and of what is installed on it.
 
     Args:
         sqlite_version: of the SQLite library in use.
         server_version: what the database server says that it is.
+        server_settings: those of its settings that differ from their defaults; None where it was not sampled.
     """
     return {
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "libraries": {name: found for name in LIBRARIES if (found := _installed(name))},
         "sqlite": sqlite_version,
         "server": server_version,
+        "server_settings": dict(server_settings) if server_settings is not None else None,
         "os": platform.platform(),
         "machine": platform.machine(),
         "cpu": _cpu_model(Path("/proc/cpuinfo")),
