@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         server, why = None, "not asked for"
-        if any(case.name.startswith("postgres") for case in chosen):
+        if any(case.server for case in chosen):
             server, why = stack.enter_context(postgres.server())
         stage = Stage(options.rounds, options.seconds, folder, server, why, options.memory_seconds)
         facts = report.machine(stage)

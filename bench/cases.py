@@ -18,12 +18,14 @@ class Case(NamedTuple):
         about: what it measures, in a line.
         measure: does it.
         seconds: how long that takes about, for the progress bar.
+        server: it needs PostgreSQL.
     """
 
     name: str
     about: str
     measure: Callable[[Stage], list[Figure]]
     seconds: Callable[[Stage], float]
+    server: bool = False
 
 
 def cases() -> list[Case]:
@@ -37,11 +39,12 @@ def cases() -> list[Case]:
         Case("sqlite-reads", "point reads, 20 readers, against raw apsw",
              lambda stage: s.reads(stage, "sqlite-reads", Goal(0.5, 0.8)), _sides(2.3)),
         Case("postgres-rows", "rows, 50 writers, against pgbench and psql \\copy",
-             lambda stage: p.rows(stage, "postgres-rows", Goal(4, 8), Goal(0.25, 0.5)), _sides(3.7)),
+             lambda stage: p.rows(stage, "postgres-rows", Goal(4, 8), Goal(0.25, 0.5)), _sides(3.7),
+             server=True),
         Case("postgres-rows-memory", "the same where a flush of the WAL does not wait for a disk",
-             lambda stage: p.rows_in_memory(stage, "postgres-rows-memory"), _sides(3.9)),
+             lambda stage: p.rows_in_memory(stage, "postgres-rows-memory"), _sides(3.9), server=True),
         Case("postgres-reads", "point reads, 20 readers, against pgbench",
-             lambda stage: p.reads(stage, "postgres-reads", Goal(0.35, 0.5)), _sides(3.3)),
+             lambda stage: p.reads(stage, "postgres-reads", Goal(0.35, 0.5)), _sides(3.3), server=True),
         Case("open-loop", "5000 rows/s for 20 s: share met, schedule lag",
              lambda stage: s.open_loop(
                  stage, "open-loop", Goal(99.5, None, "%"), Goal(None, 3, "ms", smaller=True)),
@@ -52,6 +55,9 @@ def cases() -> list[Case]:
              lambda stage: s.scrapes(
                  stage, "scrapes", Goal(100, 25, "ms", smaller=True), Goal(5, 1, "%", smaller=True)),
              _sides(3.5)),
+        Case("samplers", "what sampling PostgreSQL costs",
+             lambda stage: p.samplers(stage, "samplers", Goal(2, None, "%", smaller=True)),
+             _sides(3.3), server=True),
         Case("start", "start to first operation",
              lambda stage: s.start(stage, "start", Goal(2, 1, "s", smaller=True)),
              lambda stage: stage.rounds * s.STARTS * 2.5),

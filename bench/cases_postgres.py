@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from bench import postgres, soakd
-from bench.figures import Figure, Goal, ratios
+from bench import postgres, soakd, watching
+from bench.figures import Figure, Goal, losses, ratios
 from bench.stage import BenchError, Stage
 from tests.servers import LocalServer
 
@@ -11,6 +11,7 @@ WRITERS, READERS = 50, 20
 # Writers that wait for one row at a time never have more than 50 rows to put into a batch of 200.
 FILLED = ("--rows-in-flight", "20", "--flushers", "4")
 COPY_ROWS = 300_000
+DEFAULT_INTERVAL = "5s"
 SCALE = 5  # × 100 000 rows of pgbench_accounts
 
 
@@ -101,6 +102,30 @@ def reads(stage: Stage, case: str, goal: Goal) -> list[Figure]:
     return [
         _figure(case, one, against, goal, sides, "soakd reads/s", "pgbench reads/s"),
         _figure(case, two, against, Goal(), sides, "2 shards reads/s", "pgbench reads/s"),
+    ]
+
+
+def samplers(stage: Stage, case: str, goal: Goal) -> list[Figure]:
+    """What sampling at the default interval costs the load, and how long a sample takes without any."""
+    server = stage.postgres()
+    with server.database() as url:
+        name = postgres.database(url)
+        soakd.run(url, 0.5, "--writers", "1", "--readers", "0", warmup=0)  # makes the table
+
+        def side(interval: str) -> float:
+            postgres.empty(server, name)
+            options = ("--writers", str(WRITERS), "--readers", "0", "--sample-interval", interval)
+            return soakd.rows_per_second(soakd.run(url, 2 * stage.seconds, *options, *soakd.FULL_SPEED))
+
+        names = {"rows/s sampled": lambda: side(DEFAULT_INTERVAL), "rows/s alone": lambda: side("0")}
+        sides = stage.alternate(case, names)
+        stage.say(f"{case}: single samples")
+        times = [1000 * seconds for seconds in watching.sample_seconds(url)]
+    costs = losses(sides["rows/s sampled"], sides["rows/s alone"])
+    what = f"rows lost to samples each {DEFAULT_INTERVAL}, PostgreSQL, {WRITERS} writers"
+    return [
+        Figure(case, what, "without samples", goal, costs, sides),
+        Figure(case, "time of one sample, no load", "–", Goal(None, None, "ms", True), times),
     ]
 
 

@@ -1,5 +1,6 @@
 """Looking at a run from outside while it goes on: scrapes, memory, the first operation."""
 
+import asyncio
 import shutil
 import threading
 import time
@@ -14,12 +15,16 @@ import psutil
 from bench.soakd import running
 from bench.stage import BenchError
 from daemon.backends.base import SQLITE
+from daemon.clock import SystemClock
+from daemon.observe.postgres.collector import PostgresCollector
+from daemon.observe.postgres.source import Source
 from daemon.workloads.events import EVENTS
 
 SAMPLE_EVERY = 2.0  # s between two looks at the memory
 LEAST_FILE = 2 * 2**30  # bytes that the database of the memory case may always have
 DISK_SHARE = 4  # and the share of the free disk that it may have, as a divisor
 MEGABYTE = 1e6
+SAMPLES, WARM_SAMPLES = 60, 10  # of PostgreSQL, and how many of them come before statements are prepared
 
 
 class Scraper:
@@ -100,6 +105,37 @@ def memory(process: psutil.Process, at: float) -> Memory:
     """Return the memory of a process and its children."""
     family = [one.memory_full_info() for one in (process, *process.children(recursive=True))]
     return Memory(at, sum(one.rss for one in family) / MEGABYTE, sum(one.uss for one in family) / MEGABYTE)
+
+
+def sample_seconds(url: str) -> list[float]:
+    """Return how long each of some samples of an idle PostgreSQL takes, s."""
+    return asyncio.run(_sample_seconds(url))
+
+
+async def _sample_seconds(url: str) -> list[float]:
+    source = Source(
+        conninfo=url,
+        password=None,
+        connect_timeout=5.0,
+        statement_timeout=2.0,
+        lock_timeout=0.1,
+        prepare=True,
+    )
+    clock = SystemClock()
+    collector = PostgresCollector(source, clock=clock, notify=_ignore, see_settings=lambda _: None)
+    times = []
+    try:
+        for _ in range(SAMPLES):
+            began = clock.now()
+            await collector.collect()
+            times.append(clock.now() - began)
+    finally:
+        await collector.close()
+    return times[WARM_SAMPLES:]
+
+
+def _ignore(event: str, **facts: object) -> None:
+    """Take no note of an event."""
 
 
 def _trim(file: Path, limit: int) -> None:
