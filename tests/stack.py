@@ -24,7 +24,7 @@ class _Loader(yaml.SafeLoader):
     """YAML with Compose's own tags, which say how a file is laid over another one."""
 
 
-def _plain(loader: _Loader, node: yaml.Node) -> Any:  # noqa: ANN401 - whatever stands behind the tag
+def _plain(loader: _Loader, node: yaml.Node) -> Any:
     return (
         loader.construct_sequence(node)
         if isinstance(node, yaml.SequenceNode)

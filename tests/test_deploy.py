@@ -2,9 +2,12 @@
 
 import ast
 import json
+import os
 import re
 import shlex
-from collections.abc import Mapping
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,7 @@ from daemon.config.settings import Settings
 from daemon.config.sources import load_settings
 from daemon.control import conduct, settle
 from daemon.units import parse_duration
+from tests.servers import Server, local_server
 from tests.stack import COMPOSE, EXAMPLES, ROOT, compose, dockerfile, documented, variables
 
 STACK = compose()
@@ -151,6 +155,69 @@ def test_what_a_container_of_soakd_writes_outlives_it(name: str, tmp_path: Path)
     assert settings.summary.is_relative_to("/data")
     target = settings.target.get_secret_value()
     assert not target.startswith("sqlite") or target.startswith("sqlite:////data/")
+
+
+# ---- the database
+
+
+def server_settings() -> dict[str, str]:
+    """Return the configuration parameters that the stack starts PostgreSQL with."""
+    program, *arguments = SERVICES["postgres"]["command"]
+    assert program == "postgres"
+    assert set(arguments[::2]) == {"-c"}
+    return dict(argument.split("=", 1) for argument in arguments[1::2])
+
+
+@pytest.fixture(scope="module")
+def prepared(postgres_binaries: Path) -> Iterator[Server]:
+    """A server with the parameters of the stack, made ready by its script."""
+    settings = server_settings()
+    script = (ROOT / "deploy" / "postgres" / "init.sql").read_text()
+    if not any(postgres_binaries.parent.rglob("pg_stat_statements.so")):
+        # Not every PostgreSQL comes with its modules; all else holds without them too.
+        del settings["shared_preload_libraries"]
+        script = script.replace("CREATE EXTENSION pg_stat_statements;", "")
+    with local_server(postgres_binaries, settings) as server:
+        subprocess.run(
+            [postgres_binaries / "psql", "--no-psqlrc", "--set", "ON_ERROR_STOP=1", "--quiet", server.url],
+            input=script,
+            env={"POSTGRES_PASSWORD": "it's a secret"},
+            text=True,
+            check=True,
+        )
+        yield server
+
+
+def test_the_database_takes_its_parameters(prepared: Server) -> None:
+    for name, value in server_settings().items():
+        if name != "shared_preload_libraries":
+            assert prepared.execute("SELECT current_setting(%s)", (name,)) == [(value,)]
+
+
+def test_the_role_of_soakd_can_do_its_work_and_no_more(prepared: Server, tmp_path: Path) -> None:
+    """It owns its database and reads all statistics, and is no superuser."""
+    facts = prepared.execute(
+        "SELECT rolsuper, rolcreaterole, rolcreatedb, pg_has_role('soakd', 'pg_monitor', 'USAGE'), "
+        "(SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = 'soakd') "
+        "FROM pg_roles WHERE rolname = 'soakd'"
+    )
+    assert facts == [(False, False, False, True, "soakd")]
+    url = prepared.database_url("soakd", user="soakd")
+    done = subprocess.run(
+        [sys.executable, "-m", "daemon", "run", "--target", url, "--duration", "1s", "--json"],
+        env={**os.environ, "SOAKD_HTTP__LISTEN": "127.0.0.1:0", "SOAKD_POSTGRES__PASSWORD": "it's a secret"},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_password_is_the_one_that_was_given_and_the_superuser_has_none(prepared: Server) -> None:
+    stored = dict(prepared.execute("SELECT rolname, rolpassword FROM pg_authid WHERE rolcanlogin"))
+    assert stored["soakd"].startswith("SCRAM-SHA-256$")
+    assert stored["postgres"] is None
 
 
 # ---- health and order
