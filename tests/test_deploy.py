@@ -18,8 +18,9 @@ from jsonschema import Draft202012Validator
 from daemon import __version__
 from daemon.cli.app import build_app
 from daemon.cli.probe import simple_question
+from daemon.config.reference import setting_keys
 from daemon.config.settings import Settings
-from daemon.config.sources import load_settings
+from daemon.config.sources import OWN_VARIABLES, load_settings, variable
 from daemon.control import conduct, settle
 from daemon.units import parse_duration
 from tests.servers import Server, local_server
@@ -101,10 +102,10 @@ def test_the_examples_keep_the_settings_valid(path: Path, name: str, tmp_path: P
     assert settings_of(overridden(path, name), tmp_path).duration == 0
 
 
-@pytest.mark.parametrize("variable", [name for name in documented() if name.startswith("SOAKD_")])
-def test_a_variable_that_can_be_set_reaches_soakd(variable: str) -> None:
-    given = compose(COMPOSE, {variable: "other"})["services"]
-    assert [name for name in SOAKD if given[name]["environment"].get(variable) == "other"]
+@pytest.mark.parametrize("name", [name for name in documented() if name.startswith("SOAKD_")])
+def test_a_variable_that_can_be_set_reaches_soakd(name: str) -> None:
+    given = compose(COMPOSE, {name: "other"})["services"]
+    assert [one for one in SOAKD if given[one]["environment"].get(name) == "other"]
 
 
 def test_the_example_of_variables_is_complete_and_has_the_defaults() -> None:
@@ -457,3 +458,62 @@ def test_soakd_does_without_what_is_cut_out_of_its_libraries() -> None:
 def test_what_a_container_is_told_is_text(name: str) -> None:
     """`on` without quotation marks is a truth value to YAML, and Compose refuses it."""
     assert all(isinstance(value, str) for value in SERVICES[name].get("environment", {}).values())
+
+
+# ---- documents
+
+GUIDES = [ROOT / "README.md", ROOT / "docs" / "deployment.md", ROOT / "docs" / "alerts.md"]
+OPTIONS_WITH_VALUE = {"--entrypoint", "--profile", "--tail"}
+
+every_guide = pytest.mark.parametrize("page", GUIDES, ids=lambda path: path.name)
+
+
+def compose_commands(page: Path) -> Iterator[tuple[str, list[str]]]:
+    """Yield each `docker compose` command of a page: its verb and what follows, its options left out."""
+    for line in re.findall(r"(?:\$ |`)docker compose ([^`\n|]+)", page.read_text(encoding="utf-8")):
+        words = shlex.split(line)
+        plain: list[str] = []
+        while words:
+            word = words.pop(0)
+            if word in OPTIONS_WITH_VALUE:
+                words.pop(0)
+            elif plain[:1] in (["run"], ["exec"]) and len(plain) == 2:
+                plain += [word, *words]
+                break
+            elif not word.startswith("-"):
+                plain.append(word)
+        yield plain[0], plain[1:]
+
+
+@every_guide
+def test_commands_for_the_stack_name_services_and_commands_that_exist(page: Path) -> None:
+    found = list(compose_commands(page))
+    assert found
+    for verb, words in found:
+        if verb in ("up", "down", "ps"):
+            assert set(words) <= set(SERVICES)
+            continue
+        assert verb in ("run", "exec", "stop", "start", "restart", "logs")
+        assert words[0] in SERVICES
+        if verb == "run" and words[1].isalpha():
+            assert parsed(words[1:])
+
+
+def test_the_documents_start_the_second_soakd_by_its_profile() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert re.findall(r"--profile (\w+)", text) == SERVICES["soakd-sqlite"]["profiles"]
+
+
+@every_guide
+def test_documents_name_the_ports_that_are_published(page: Path) -> None:
+    published = {port.split(":")[1] for one in SERVICES.values() for port in one.get("ports", [])}
+    assert set(re.findall(r"127\.0\.0\.1:(\d{4})", page.read_text(encoding="utf-8"))) <= published
+
+
+@every_guide
+def test_documents_name_variables_that_can_be_set(page: Path) -> None:
+    """In code of a page: what looks like a variable is one of .env.example, or a setting."""
+    text = page.read_text(encoding="utf-8")
+    own = {*documented(), *map(variable, setting_keys()), *OWN_VARIABLES}
+    for name in re.findall(r"\b(?:SOAKD|POSTGRES|GRAFANA|PROMETHEUS|GENERATOR)_[A-Z_]*[A-Z]\b", text):
+        assert name in own, name
