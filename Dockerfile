@@ -26,7 +26,7 @@ RUN cd /opt/soakd/lib/python3*/site-packages \
  && strip --strip-debug uvloop/*.so yaml/*.so
 # Does it still work? A run on SQLite, and all that a run on PostgreSQL would load.
 RUN /opt/soakd/bin/soakd run --target sqlite:////tmp/smoke.db --duration 1s --listen 127.0.0.1:0 \
- && /opt/soakd/bin/python -c 'import psycopg_binary, yaml, daemon.backends.postgres'
+ && /opt/soakd/bin/python -c 'import yaml, daemon.backends.postgres, psycopg; assert psycopg.pq.__impl__ == "binary"'
 
 FROM python:3.13-slim-bookworm
 LABEL org.opencontainers.image.title="soakd" \

@@ -303,10 +303,17 @@ def test_only_the_load_reaches_the_database() -> None:
 
 @every_file
 def test_images_are_pinned(path: Path) -> None:
-    """To a version, not to a name that moves; our own is built here."""
+    """To a version, not to a name that moves."""
     for service in compose(path, GIVEN)["services"].values():
-        image = service.get("image", "soakd:local")
-        assert image == "soakd:local" or re.fullmatch(r"[a-z/]+:v?\d+\.\d+(\.\d+)?", image)
+        if "image" in service:
+            assert re.fullmatch(r"[a-z/]+:v?\d+\.\d+(\.\d+)?", service["image"])
+
+
+@every_soakd
+def test_soakd_is_built_here_and_looked_for_nowhere(name: str) -> None:
+    """Two services that build under one name would take turns, and each `up` would start them anew."""
+    assert SOAKD[name]["build"] == "."
+    assert "image" not in SOAKD[name]
 
 
 def test_the_versions_are_those_that_the_stack_is_made_for() -> None:
