@@ -2,16 +2,15 @@
 
 import json
 from collections.abc import Sequence
-from pathlib import Path
 
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
 from dashboards import batch, host, overview, postgresql, sqlite
 from dashboards.page import build
 from dashboards.panels import Page
+from dashboards.reading import FOLDER
 
 PAGES: Sequence[Page] = (overview.PAGE, batch.PAGE, postgresql.PAGE, sqlite.PAGE, host.PAGE)
-FOLDER = Path(__file__).parent.parent / "deploy" / "grafana" / "dashboards"
 
 
 def text(page: Page) -> str:

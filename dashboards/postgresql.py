@@ -1,7 +1,7 @@
 """The dashboard of PostgreSQL: what the server does under the load, and what it waits for."""
 
 from dashboards.panels import BAD, LIMIT, WARN, Lines, Page, Query, Row, Stat, falling, limit, rising
-from dashboards.promql import growth, highest, lowest, rate, total
+from dashboards.promql import growth, highest, lowest, rate, select, total
 from dashboards.tables import DEAD, MORE, NONE, TABLES
 
 LIVE = 'state="live"'
@@ -148,6 +148,7 @@ BLOCKING = Row(
                     WARN,
                 ),
             ),
+            width=9,
             none=NONE,
         ),
         Lines(
@@ -162,19 +163,22 @@ BLOCKING = Row(
                     "blue",
                 ),
             ),
+            width=9,
             none=NONE,
         ),
-        Lines(
-            "How far back must VACUUM look?",
-            "Transactions since the oldest snapshot that is still in use. It grows for as long as "
-            "somebody keeps one, and dead rows with it.",
-            "short",
-            (Query(highest("soakd_pg_oldest_xmin_transactions"), "oldest snapshot · {{instance}}", "blue"),),
+        Stat(
+            "Which server is it?",
+            "Version, and a fingerprint of its settings: when it changes in the middle, figures from before "
+            "and after cannot be compared.",
+            "none",
+            (Query(select("soakd_pg_info"), "PostgreSQL {{version}}, settings {{settings}}"),),
             none=NONE,
+            names=True,
+            width=6,
+            height=8,
         ),
     ),
 )
-
 
 WORK = Row(
     "What work is done?",

@@ -91,6 +91,8 @@ def _lines(panel: Lines) -> dashboard.Panel:
 def _heatmap(panel: Heatmap) -> dashboard.Panel:
     target = _target(0, Query(panel.expr, "{{le}}"))
     target.format_val = PromQueryFormat.HEATMAP
+    defaults = _field(panel.unit, panel.none, PLAIN)
+    defaults.custom = heat.FieldConfig()
     return dashboard.Panel(
         type_val="heatmap",
         targets=[target],
@@ -103,7 +105,7 @@ def _heatmap(panel: Heatmap) -> dashboard.Panel:
             cell_values=heat.CellValues(unit="cps"),
             tooltip=heat.HeatmapTooltip(y_histogram=True),
         ),
-        field_config=dashboard.FieldConfigSource(defaults=_field(panel.unit, panel.none, PLAIN)),
+        field_config=dashboard.FieldConfigSource(defaults=defaults),
     )
 
 
@@ -122,6 +124,7 @@ def _table(panel: Table) -> dashboard.Panel:
     }
     defaults = _field(panel.columns[0][1], panel.none, PLAIN)
     defaults.decimals = 2
+    defaults.custom = sheet.FieldConfig()
     return dashboard.Panel(
         type_val="table",
         targets=list(targets),

@@ -257,7 +257,7 @@ FILE = Row(
                     f"{total('soakd_sqlite_pages', by='state')} * {PAGE_SIZE}",
                     "{{state}} pages · {{instance}}",
                 ),
-                limit(total("soakd_sqlite_database_bytes"), "file · {{instance}}"),
+                Query(total("soakd_sqlite_database_bytes"), "file · {{instance}}", "dark-blue", dashed=True),
             ),
             colours={"used": "blue", "free": "light-blue"},
             stacked=True,

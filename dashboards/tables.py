@@ -1,11 +1,11 @@
 """What the dashboard of PostgreSQL says of tables and statements."""
 
-from dashboards.panels import WARN, Lines, Query, Row, Table, limit
+from dashboards.panels import WARN, Lines, Query, Row, Table
 from dashboards.promql import highest, rate, total
 
 NONE = "no PostgreSQL run"
 DEAD = 'state="dead"'
-STATEMENT = "statement, queryid"
+STATEMENT, INDEX = "statement, queryid", "table, index"
 # A table that was never vacuumed has the time 0.
 VACUUMED = f"({highest('soakd_pg_table_last_vacuum_timestamp_seconds', by='table')} > 0)"
 
@@ -21,12 +21,29 @@ TABLES = Row(
             none=NONE,
         ),
         Lines(
-            "When was the last one?",
-            "Time since the last VACUUM, manual or automatic.",
+            "Is VACUUM at work?",
+            "Autovacuum workers that run now, in the whole server.",
+            "short",
+            (Query(highest("soakd_pg_autovacuum_workers"), "workers · {{instance}}", "blue"),),
+            width=6,
+            none=NONE,
+        ),
+        Lines(
+            "When was the last VACUUM?",
+            "Time since it, manual or automatic.",
             "s",
             (Query(f"time() - {VACUUMED}", "{{table}} · {{instance}}"),),
             width=6,
             none="no VACUUM so far",
+        ),
+        Lines(
+            "How far back must VACUUM look?",
+            "Transactions since the oldest snapshot that is still in use. It grows for as long as "
+            "somebody keeps one, and dead rows with it.",
+            "short",
+            (Query(highest("soakd_pg_oldest_xmin_transactions"), "oldest snapshot · {{instance}}", "blue"),),
+            width=6,
+            none=NONE,
         ),
         Lines(
             "How large do they get?",
@@ -35,9 +52,9 @@ TABLES = Row(
             (
                 Query(total("soakd_pg_table_bytes"), "tables · {{instance}}", "blue"),
                 Query(total("soakd_pg_index_bytes"), "indexes · {{instance}}", "purple"),
-                limit(highest("soakd_pg_database_bytes"), "database · {{instance}}"),
+                Query(highest("soakd_pg_database_bytes"), "database · {{instance}}", "dark-blue"),
             ),
-            width=6,
+            width=12,
             none=NONE,
         ),
         Lines(
@@ -50,10 +67,11 @@ TABLES = Row(
                 ),
             ),
             colours={"seq": WARN, "index": "blue"},
-            width=6,
+            width=12,
             none=NONE,
         ),
     ),
+    folded=True,
 )
 
 MORE = Row(
@@ -72,12 +90,24 @@ MORE = Row(
             width=12,
             none="needs pg_stat_statements",
         ),
+        Table(
+            "Which indexes are used?",
+            "Scans per second and size of each index of soakd's tables. One without scans costs every write "
+            "and gives nothing back.",
+            (
+                ("scans per second", "ops", rate("soakd_pg_index_scans_total", by=INDEX)),
+                ("size", "bytes", total("soakd_pg_index_bytes", by=INDEX)),
+            ),
+            keys={"instance": "instance", "table": "table", "index": "index"},
+            width=12,
+            none=NONE,
+        ),
         Lines(
             "Do queries spill to disk?",
             "Bytes per second in temporary files: sorts and hashes beyond work_mem.",
             "binBps",
             (Query(rate("soakd_pg_temp_bytes_total"), "temporary files · {{instance}}", WARN),),
-            width=6,
+            width=12,
             none=NONE,
         ),
         Lines(
@@ -85,7 +115,7 @@ MORE = Row(
             "WAL that the slowest standby has not replayed yet.",
             "bytes",
             (Query(highest("soakd_pg_replication_lag_bytes"), "not replayed · {{instance}}", "blue"),),
-            width=6,
+            width=12,
             none="no replicas",
         ),
     ),
