@@ -28,7 +28,7 @@ FIRST = Row(
         ),
         Stat(
             "Not checkpointed",
-            "Frames that the last checkpoint left in the WAL.",
+            "Frames of the WAL that have not been copied into the database file yet.",
             "short",
             (Query(f"{FRAMES} - {COPIED}"),),
             steps=rising(1, 10_000),
@@ -131,7 +131,7 @@ CHECKPOINTS = Row(
         Lines(
             "How do checkpoints end?",
             "Per second, by mode and result. complete: all frames copied; partial: a reader stood in "
-            "the way; busy: another connection did not let it begin.",
+            "the way; busy: another connection did not let it begin; failed: an error, see the log.",
             "ops",
             (
                 Query(
@@ -139,8 +139,9 @@ CHECKPOINTS = Row(
                     "{{result}} {{mode}} · {{instance}}",
                 ),
             ),
-            colours={"complete": "blue", "partial": WARN, "busy": BAD},
+            colours={"complete": "blue", "partial": WARN, "busy": "yellow", "failed": BAD},
             stacked=True,
+            width=6,
             none=NONE,
         ),
         Lines(
@@ -155,6 +156,7 @@ CHECKPOINTS = Row(
             ),
             steps=rising(0.1, 1),
             log=True,
+            width=6,
             none=NONE,
         ),
         Lines(
@@ -164,6 +166,16 @@ CHECKPOINTS = Row(
             "s",
             (Query(highest("soakd_sqlite_oldest_reader_seconds"), "oldest reader · {{instance}}", "blue"),),
             steps=rising(1, 10),
+            width=6,
+            none=NONE,
+        ),
+        Lines(
+            "Are reads held back for it?",
+            "Share of time in which soakd held new reads back, so that the WAL could start over.",
+            "percentunit",
+            (Query(rate("soakd_sqlite_reads_held_seconds_total"), "held back · {{instance}}", WARN),),
+            steps=rising(0.01, 0.1),
+            width=6,
             none=NONE,
         ),
     ),

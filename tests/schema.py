@@ -1,7 +1,6 @@
 """Do the models of Grafana's library, which are made from its schema, hold only what they declare?"""
 
 import enum
-import functools
 import types
 import typing
 from collections.abc import Iterator
@@ -51,13 +50,8 @@ def _of_class(value: object, hint: Any, where: str) -> Iterator[str]:
     if not fits:
         yield f"{where}: {value!r} is no {hint.__name__}"
     elif hasattr(value, "to_json"):
-        for field, inner in _fields(type(value)).items():
+        for field, inner in typing.get_type_hints(type(value)).items():
             yield from misfits(getattr(value, field), inner, f"{where}.{field}")
-
-
-@functools.cache
-def _fields(model: type) -> dict[str, Any]:
-    return typing.get_type_hints(model)
 
 
 def _scalar(value: object, hint: type) -> bool:

@@ -87,7 +87,7 @@ def variables(document: Document) -> set[str]:
     return {variable["name"] for variable in document["templating"]["list"]}
 
 
-# --- files -------------------------------------------------------------------------------------------------
+# --- files
 
 
 def test_there_is_a_file_for_each_dashboard_and_no_other() -> None:
@@ -133,7 +133,7 @@ def test_the_check_of_the_schema_sees_what_is_wrong() -> None:
         assert place in found
 
 
-# --- the rules of Grafana's dashboard linter, and our own ----------------------------------------------------
+# --- the rules of Grafana's dashboard linter, and our own
 
 
 @every_dashboard
@@ -233,7 +233,7 @@ def test_annotations_mark_phases_and_outages(name: str) -> None:
     assert len(marks) == 3
 
 
-# --- queries -------------------------------------------------------------------------------------------------
+# --- queries
 
 
 @every_dashboard
@@ -359,7 +359,7 @@ def test_prometheus_can_read_every_query(tmp_path: Path) -> None:
     assert f"{len(found)} rules found" in checked.stdout
 
 
-# --- provisioning --------------------------------------------------------------------------------------------
+# --- provisioning
 
 
 def test_grafana_finds_prometheus_and_the_dashboards() -> None:

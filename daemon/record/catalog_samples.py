@@ -109,16 +109,19 @@ POSTGRES: Mapping[str, Metric] = {
 SQLITE: Mapping[str, Metric] = {
     "soakd_sqlite_wal_bytes": Metric("gauge", (), "Size of the WAL file."),
     "soakd_sqlite_wal_limit_bytes": Metric("gauge", (), "Size above which soakd has the WAL started over."),
-    "soakd_sqlite_wal_frames": Metric("gauge", (), "Frames in the WAL at the last checkpoint."),
+    "soakd_sqlite_wal_frames": Metric("gauge", (), "Frames in the WAL since it last began anew."),
     "soakd_sqlite_wal_checkpointed_frames": Metric(
-        "gauge", (), "Frames of the WAL that the last checkpoint left copied into the database."
+        "gauge", (), "Frames of the WAL that have been copied into the database file."
     ),
     "soakd_sqlite_checkpoints_total": Metric(
         "counter",
         ("mode", "result"),
-        "Checkpoints: passive, restart, truncate; complete, partial (a reader stood in the way), busy.",
+        "Checkpoints: passive, restart; complete, partial (a reader stood in the way), busy, failed.",
     ),
     "soakd_sqlite_checkpoint_seconds": Metric("histogram", ("mode",), "Duration of checkpoints."),
+    "soakd_sqlite_reads_held_seconds_total": Metric(
+        "counter", (), "Time in which new reads were held back so that the WAL could start over."
+    ),
     "soakd_sqlite_database_bytes": Metric("gauge", (), "Size of the database file."),
     "soakd_sqlite_page_size_bytes": Metric("gauge", (), "Size of a page."),
     "soakd_sqlite_pages": Metric(
