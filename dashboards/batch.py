@@ -15,7 +15,7 @@ from dashboards.panels import (
     percentiles,
     rising,
 )
-from dashboards.promql import growth, highest, mean, quantile, rate, spread, total
+from dashboards.promql import growth, highest, mean, quantile, rate, some, spread, total
 
 FAILED = 'outcome="error"'
 LOST = 'outcome=~"failed|abandoned"'
@@ -204,26 +204,33 @@ FAILURES = Row(
             "blocked: the writer waited, which shows in the response time; dropped: the row was given "
             "up and counted.",
             "rowsps",
-            (Query(rate("soakd_queue_full_total", by="action"), "{{action}} · {{instance}}"),),
+            (Query(some(rate("soakd_queue_full_total", by="action")), "{{action}} · {{instance}}"),),
             colours={"blocked": WARN, "dropped": BAD},
             width=6,
+            stacked=True,
+            bars=True,
+            none="all rows found room",
         ),
         Lines(
             "Which batches fail?",
             "Failed batches per second by what had triggered them.",
             "ops",
-            (Query(rate("soakd_flushes_total", FAILED, by="reason"), "{{reason}} · {{instance}}"),),
+            (Query(some(rate("soakd_flushes_total", FAILED, by="reason")), "{{reason}} · {{instance}}"),),
             colours={"size": "blue", "timeout": "yellow", "group": "purple", "drain": LIMIT},
             stacked=True,
             width=6,
+            bars=True,
+            none="none",
         ),
         Lines(
             "Why are batches tried again?",
             "Retries per second by class of error. A retry never writes a row twice.",
             "ops",
-            (Query(rate("soakd_retries_total", by="class"), "{{class}} · {{instance}}"),),
+            (Query(some(rate("soakd_retries_total", by="class")), "{{class}} · {{instance}}"),),
             stacked=True,
             width=6,
+            bars=True,
+            none="no retries",
         ),
         Lines(
             "Are there connections to write with?",

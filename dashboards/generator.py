@@ -1,7 +1,7 @@
 """What the dashboard of the host says of soakd itself: is it the bottleneck, does it stay small?"""
 
 from dashboards.panels import BAD, WARN, Lines, Query, Row, Stat, limit, rising
-from dashboards.promql import highest, quantile, rate, select, total
+from dashboards.promql import highest, quantile, rate, select, some, total
 
 NONE = "not sampled"
 LAG = "soakd_schedule_lag_seconds"
@@ -103,17 +103,20 @@ PROCESS = Row(
             "short",
             (
                 Query(
-                    rate("soakd_engine_restarts_total", by="shard"),
+                    some(rate("soakd_engine_restarts_total", by="shard")),
                     "restarts of {{shard}} · {{instance}}",
                     BAD,
                 ),
                 Query(
-                    rate("soakd_engine_gap_seconds_total", by="shard"),
+                    some(rate("soakd_engine_gap_seconds_total", by="shard")),
                     "without engine {{shard}} · {{instance}}",
                     WARN,
                 ),
             ),
             width=6,
+            stacked=True,
+            bars=True,
+            none="no",
         ),
         Lines(
             "How much goes over the network?",

@@ -29,6 +29,7 @@ from dashboards.promql import (
     quantile,
     rate,
     select,
+    some,
     spread,
     total,
 )
@@ -253,9 +254,11 @@ FAILURES = Row(
             "serialization and lock_timeout: transactions in each other's way; busy: SQLite's file lock; "
             "timeout: longer than the configured time.",
             "ops",
-            (Query(rate("soakd_op_errors_total", by="class"), "{{class}} · {{instance}}"),),
+            (Query(some(rate("soakd_op_errors_total", by="class")), "{{class}} · {{instance}}"),),
             colours=ERRORS,
             stacked=True,
+            bars=True,
+            none="no errors",
         ),
         Lines(
             "How many operations fail?",
@@ -277,9 +280,11 @@ FAILURES = Row(
             "due while the database was away; queue_full: no room for the row; stopping and aborted: cut "
             "off at the end of the run.",
             "ops",
-            (Query(rate("soakd_ops_dropped_total", by="reason"), "{{reason}} · {{instance}}"),),
+            (Query(some(rate("soakd_ops_dropped_total", by="reason")), "{{reason}} · {{instance}}"),),
             colours=DROPS,
             stacked=True,
+            bars=True,
+            none="nothing",
         ),
     ),
 )

@@ -98,6 +98,7 @@ class Lines(NamedTuple):
         colours: of series by the words that their names begin with.
         none: shown when there is no series.
         stacked: areas on top of each other.
+        bars: for what happens now and then; a line would not show a single point.
         log: logarithmic scale, for figures of very different size.
         top: end of the scale; None: that of the data.
         width: of 24.
@@ -112,6 +113,7 @@ class Lines(NamedTuple):
     colours: Mapping[str, str] = {}
     none: str = "no data"
     stacked: bool = False
+    bars: bool = False
     log: bool = False
     top: float | None = None
     width: int = 8

@@ -1,7 +1,7 @@
 """The dashboard of PostgreSQL: what the server does under the load, and what it waits for."""
 
 from dashboards.panels import BAD, LIMIT, WARN, Lines, Page, Query, Row, Stat, falling, limit, rising
-from dashboards.promql import growth, highest, lowest, rate, select, total
+from dashboards.promql import growth, highest, lowest, rate, select, some, total
 from dashboards.tables import DEAD, MORE, NONE, TABLES
 
 LIVE = 'state="live"'
@@ -99,7 +99,7 @@ SESSIONS = Row(
                 Query(total("soakd_pg_sessions", by="state"), "{{state}} · {{instance}}"),
                 limit(SESSION_LIMIT, "limit · {{instance}}"),
             ),
-            colours={"active": "blue", "idle in": WARN, "idle": LIMIT},
+            colours={"active": "blue", "idle": LIMIT, "idle in": WARN},
             stacked=True,
             none=NONE,
         ),
@@ -118,9 +118,11 @@ SESSIONS = Row(
             "By mode; granted false is somebody who waits.",
             "short",
             (
-                Query(total("soakd_pg_locks", 'granted="true"', by="mode"), "{{mode}} held · {{instance}}"),
                 Query(
-                    total("soakd_pg_locks", 'granted="false"', by="mode"),
+                    some(total("soakd_pg_locks", 'granted="true"', by="mode")), "{{mode}} held · {{instance}}"
+                ),
+                Query(
+                    some(total("soakd_pg_locks", 'granted="false"', by="mode")),
                     "waiting for {{mode}} · {{instance}}",
                     BAD,
                 ),
@@ -143,7 +145,7 @@ BLOCKING = Row(
             (
                 Query(highest("soakd_pg_blocked_sessions"), "blocked · {{instance}}", BAD),
                 Query(
-                    total("soakd_pg_blocking_heads", by="state"),
+                    some(total("soakd_pg_blocking_heads", by="state")),
                     "head of a chain, {{state}} · {{instance}}",
                     WARN,
                 ),

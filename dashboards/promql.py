@@ -81,6 +81,11 @@ def growth(series: str, *matchers: str, by: str = "") -> str:
     return f"sum by ({_by(by)}) (increase({select(series, *matchers)}[{SHOWN}]))"
 
 
+def some(expression: str) -> str:
+    """Return an expression without the series that are 0: what did not happen needs no name in a legend."""
+    return f"{expression} > 0"
+
+
 def mean(histogram: str, *matchers: str, by: str = "") -> str:
     """Return the mean of a histogram's observations, by instance and the labels `by`."""
     return f"{rate(histogram + '_sum', *matchers, by=by)} / {rate(histogram + '_count', *matchers, by=by)}"

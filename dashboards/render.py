@@ -196,10 +196,11 @@ def _style(panel: Lines) -> common.GraphFieldConfig:
     if panel.log:
         scale = common.ScaleDistributionConfig(type_val=common.ScaleDistribution.LOG, log=10)
     stacking = common.StackingMode.NORMAL if panel.stacked else common.StackingMode.NONE
+    area = 40 if panel.stacked else 8
     return common.GraphFieldConfig(
-        draw_style=common.GraphDrawStyle.LINE,
+        draw_style=common.GraphDrawStyle.BARS if panel.bars else common.GraphDrawStyle.LINE,
         line_width=1,
-        fill_opacity=40 if panel.stacked else 8,
+        fill_opacity=80 if panel.bars else area,
         show_points=common.VisibilityMode.NEVER,
         stacking=common.StackingConfig(mode=stacking, group="A"),
         scale_distribution=scale,

@@ -41,6 +41,7 @@ HBA = f"""\
 local all all trust
 host all {PASSWORD_ROLE} all scram-sha-256
 host all all 127.0.0.1/32 trust
+host replication all 127.0.0.1/32 trust
 """
 
 
