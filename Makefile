@@ -12,10 +12,10 @@ PYTEST_ARGS ?=
 UV_VERSION := 0.13.8
 COMPILE := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --quiet --upgrade \
 	--custom-compile-command "make lock"
-CODE := daemon tests bench docs
+CODE := daemon tests bench docs dashboards
 
 .DEFAULT_GOAL := help
-.PHONY: run test bench lint type format docs lock clean help
+.PHONY: run test bench lint type format docs dashboards lock clean help
 
 run: $(VENV)/.soakd ## one minute of load on a new SQLite file, live view, metrics at http://127.0.0.1:8080/metrics
 	@mkdir -p $(DATA)
@@ -43,6 +43,9 @@ format: $(VENV)/.dev ## put the code into the style that lint asks for
 docs: $(VENV)/.dev ## write docs/configuration.md and the tables of README.md anew from the code
 	$(BIN)/python -m docs.generate
 
+dashboards: $(VENV)/.dev ## write Grafana's dashboards in deploy/grafana/dashboards anew from the code
+	$(BIN)/python -m dashboards
+
 lock: ## newest allowed versions of all dependencies into the lock files
 	$(PYTHON) -m venv $(VENV)-lock
 	$(VENV)-lock/bin/python -m pip --disable-pip-version-check --quiet install uv==$(UV_VERSION)
@@ -56,7 +59,7 @@ clean: ## remove the environment, caches and build results; databases stay
 	find $(CODE) -type d -name __pycache__ -prune -exec rm -rf {} +
 
 help: ## this list
-	@awk -F ':[^#]*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':[^#]*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

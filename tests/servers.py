@@ -42,6 +42,7 @@ local all all trust
 host replication all 127.0.0.1/32 trust
 host all {PASSWORD_ROLE} all scram-sha-256
 host all all 127.0.0.1/32 trust
+host replication all 127.0.0.1/32 trust
 """
 
 

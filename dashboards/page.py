@@ -1,0 +1,140 @@
+"""What all dashboards share: variables, annotations, links, and how rows of panels are laid out."""
+
+from collections.abc import Sequence
+from itertools import count
+
+from grafana_foundation_sdk.models import dashboard
+
+from dashboards.panels import BAD, NEUTRAL, WARN, Page, Panel, Row
+from dashboards.promql import RATE, SCOPE, among, select
+from dashboards.render import SOURCE, Link, render
+
+TAG = "soakd"
+REFRESH = "10s"
+COLUMNS = 24
+HEADING = 1  # height of a row's heading
+_EVERY = ".+"
+_LABELS = {"pool": "Pool", "op": "Operation"}
+
+
+def build(page: Page) -> dashboard.Dashboard:
+    """Return the dashboard as Grafana has it."""
+    return dashboard.Dashboard(
+        uid=page.uid,
+        title=page.title,
+        description=page.description,
+        tags=[TAG],
+        editable=False,
+        graph_tooltip=dashboard.DashboardCursorSync.CROSSHAIR,
+        time=dashboard.DashboardDashboardTime(from_val="now-30m", to="now"),
+        refresh=REFRESH,
+        panels=_laid_out(page.rows),
+        templating=dashboard.DashboardDashboardTemplating(list_val=_variables(page)),
+        annotations=dashboard.AnnotationContainer(list_val=_annotations()),
+        links=[
+            Link(
+                title="soakd",
+                type_val=dashboard.DashboardLinkType.DASHBOARDS,
+                tags=[TAG],
+                include_vars=True,
+                keep_time=True,
+            )
+        ],
+    )
+
+
+def _laid_out(rows: Sequence[Row]) -> list[dashboard.Panel | dashboard.RowPanel]:
+    placed: list[dashboard.Panel | dashboard.RowPanel] = []
+    numbers = count(1)
+    y = 0
+    for row in rows:
+        heading = dashboard.RowPanel(title=row.title, collapsed=row.folded, id_val=next(numbers))
+        heading.grid_pos = dashboard.GridPos(x=0, y=y, w=COLUMNS, h=HEADING)
+        placed.append(heading)
+        y += HEADING
+        places, below = _places(row.panels, y)
+        inside = []
+        for panel, place in zip(row.panels, places, strict=True):
+            drawn = render(panel)
+            drawn.grid_pos, drawn.id_val = place, next(numbers)
+            inside.append(drawn)
+        if row.folded:
+            heading.panels = inside
+        else:
+            placed.extend(inside)
+            y = below
+    return placed
+
+
+def _places(panels: Sequence[Panel], y: int) -> tuple[list[dashboard.GridPos], int]:
+    """Return the places of panels from a line on, and the line below them."""
+    places = []
+    x = height = 0
+    for panel in panels:
+        if x + panel.width > COLUMNS:
+            x, y, height = 0, y + height, 0
+        places.append(dashboard.GridPos(x=x, y=y, w=panel.width, h=panel.height))
+        x, height = x + panel.width, max(height, panel.height)
+    return places, y + height
+
+
+def _variables(page: Page) -> list[dashboard.VariableModel]:
+    job = dashboard.VariableHide.HIDE_VARIABLE  # there is one, in most places
+    offered = {"pool": among("soakd_workers"), "op": among("soakd_op_response_seconds_count", "pool")}
+    return [
+        dashboard.VariableModel(
+            type_val=dashboard.VariableType.DATASOURCE,
+            name="datasource",
+            label="Data source",
+            query="prometheus",
+        ),
+        _variable("job", "Job", page.marker, hide=job),
+        _variable("instance", "Instance", f'{page.marker}{{job=~"$job"}}'),
+        *(_variable(label, _LABELS[label], offered[label]) for label in page.choices),
+    ]
+
+
+def _variable(
+    label: str, heading: str, series: str, hide: dashboard.VariableHide = dashboard.VariableHide.DONT_HIDE
+) -> dashboard.VariableModel:
+    query = f"label_values({series}, {label})"
+    return dashboard.VariableModel(
+        type_val=dashboard.VariableType.QUERY,
+        name=label,
+        label=heading,
+        hide=hide,
+        datasource=SOURCE,
+        query={"query": query, "refId": f"variable-{label}"},
+        definition=query,
+        current=dashboard.VariableOption(selected=True, text=["All"], value=["$__all"]),
+        refresh=dashboard.VariableRefresh.ON_TIME_RANGE_CHANGED,
+        sort=dashboard.VariableSort.ALPHABETICAL_ASC,
+        multi=True,
+        include_all=True,
+        all_value=_EVERY,
+    )
+
+
+def _annotations() -> list[dashboard.AnnotationQuery]:
+    phase = select("soakd_run_phase")
+    begun = f"{phase} == 1 unless ({phase} offset $__interval == 1)"
+    # Grafana asks for about a hundred points: an outage between two of them must not be missed.
+    outage = f"1 - min_over_time({select('soakd_target_up')}[{RATE}])"
+    gone = f"1 - min_over_time(up{{{', '.join(SCOPE)}}}[{RATE}])"
+    return [
+        _annotation("Run phases", begun, NEUTRAL, "{{phase}}: {{instance}}"),
+        _annotation("Outages of the database", outage, BAD, "no answer from the database: {{instance}}"),
+        _annotation("soakd not reached", gone, WARN, "no figures from soakd: {{instance}}"),
+    ]
+
+
+def _annotation(name: str, expr: str, colour: str, title: str) -> dashboard.AnnotationQuery:
+    return dashboard.AnnotationQuery(
+        name=name,
+        datasource=SOURCE,
+        enable=True,
+        icon_color=colour,
+        expr=expr,
+        title_format=title,
+        tag_keys="instance",
+    )

@@ -1,0 +1,148 @@
+"""Every query of every dashboard and every rule gives data, from a real Prometheus and real runs.
+
+A run on PostgreSQL and one on SQLite are watched, scraped each second: first undisturbed, then through
+the faults of `tests.e2e.watched`, for what shows nothing while all is well.
+"""
+
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from dashboards.reading import load, names
+from tests import prometheus
+from tests.e2e.watched import EVERYTHING, POSTGRES, SQLITE, Place, Scene, watched
+
+pytestmark = pytest.mark.skipif(
+    not prometheus.CONFIGURATION.exists(), reason="deploy/prometheus.yml is not there"
+)
+
+# Empty while all is well, and the fault that fills each.
+FAULTY: Mapping[Place, str] = {
+    ("soak-overview", "Which errors are there?", "A"): "outage",
+    ("soak-overview", "What is dropped?", "A"): "outage",
+    ("batch-writer", "What becomes of rows that find no room?", "A"): "a locked file and a short queue",
+    ("batch-writer", "Which batches fail?", "A"): "outage",
+    ("batch-writer", "Why are batches tried again?", "A"): "outage",
+    ("sqlite-wal", "Busy wait p99", "A"): "a locked file",
+    ("sqlite-wal", "How long are the waits?", "A"): "a locked file",
+    ("sqlite-wal", "How long are the waits?", "B"): "a locked file",
+    ("postgresql", "Which locks are held and waited for?", "A"): "a locked table",
+    ("postgresql", "Which locks are held and waited for?", "B"): "a locked table",
+    ("postgresql", "Who blocks whom?", "B"): "a locked table",
+    ("postgresql", "When was the last VACUUM?", "A"): "VACUUM",
+    ("postgresql", "Do replicas keep up?", "A"): "a replica",
+    ("host-and-generator", "Do engines die?", "A"): "a killed engine",
+    ("host-and-generator", "Do engines die?", "B"): "a killed engine",
+}
+# There or not, depending on the machine: limits of a container, what the kernel tells of pressure.
+OPTIONAL: frozenset[Place] = frozenset(
+    {
+        ("host-and-generator", "Held back", "A"),
+        ("host-and-generator", "What is the CPU busy with?", "C"),
+        ("host-and-generator", "Do tasks have to wait?", "A"),
+        ("host-and-generator", "Do tasks have to wait?", "B"),
+        ("host-and-generator", "Does its memory grow?", "C"),
+        ("host-and-generator", "Does its memory grow?", "D"),
+    }
+)
+# What panels say of the faults, as the labels of a series that is above 0 at some time.
+TRACES = [
+    ("soak-overview", "Which errors are there?", {"instance": POSTGRES, "class": "connection"}),
+    ("soak-overview", "What is dropped?", {"instance": POSTGRES, "reason": "outage"}),
+    ("soak-overview", "What is dropped?", {"instance": SQLITE, "reason": "queue_full"}),
+    ("soak-overview", "How many operations fail?", {"instance": POSTGRES, "pool": "reader"}),
+    ("soak-overview", "Dropped", {"instance": SQLITE}),
+    ("batch-writer", "What becomes of rows that find no room?", {"instance": SQLITE, "action": "dropped"}),
+    ("batch-writer", "Which batches fail?", {"instance": POSTGRES}),
+    ("batch-writer", "Why are batches tried again?", {"instance": POSTGRES, "class": "connection"}),
+    ("postgresql", "Deadlocks", {"instance": POSTGRES}),
+    ("postgresql", "How do transactions end?", {"instance": POSTGRES, "outcome": "rollback"}),
+    ("postgresql", "Who blocks whom?", {"instance": POSTGRES}),
+    ("postgresql", "Who blocks whom?", {"instance": POSTGRES, "state": "idle in transaction"}),
+    ("postgresql", "For how long?", {"instance": POSTGRES}),
+    ("postgresql", "Which locks are held and waited for?", {"mode": "ExclusiveLock"}),
+    ("postgresql", "When was the last VACUUM?", {"table": "events"}),
+    ("postgresql", "Do replicas keep up?", {"instance": POSTGRES}),
+    ("sqlite-wal", "How long are the waits?", {"instance": SQLITE}),
+    ("sqlite-wal", "How often is the file locked?", {"instance": SQLITE}),
+    ("host-and-generator", "Do engines die?", {"instance": SQLITE}),
+    ("host-and-generator", "Engine restarts", {"instance": SQLITE}),
+]
+
+
+@pytest.fixture(scope="module")
+def scene(postgres_binaries: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    """Both runs, watched through calm and faults."""
+    program = shutil.which("prometheus")
+    if program is None:
+        pytest.skip("Prometheus is not installed (Debian's package prometheus)")
+    with watched(program, postgres_binaries, tmp_path_factory.mktemp("watched")) as seen:
+        yield seen
+
+
+@pytest.mark.parametrize("name", names())
+def test_queries_give_data_while_all_is_well(scene: Scene, name: str) -> None:
+    """But for those that wait for a fault."""
+    assert scene.empty(name, scene.calm) - OPTIONAL <= FAULTY.keys()
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_query_gives_data_once_there_were_faults(scene: Scene, name: str) -> None:
+    assert scene.empty(name, scene.end) <= OPTIONAL
+
+
+@pytest.mark.parametrize(
+    ("name", "title", "labels"), TRACES, ids=[f"{title} {labels}" for _, title, labels in TRACES]
+)
+def test_a_fault_leaves_its_trace_where_it_belongs(
+    scene: Scene, name: str, title: str, labels: Mapping[str, str]
+) -> None:
+    found = [series for series in scene.panel(name, title) if labels.items() <= series.labels.items()]
+    assert any(value > 0 for series in found for _, value in series.points)
+
+
+def test_panels_that_wait_for_a_fault_have_one() -> None:
+    assert {place[:2] for place in FAULTY} - {("sqlite-wal", "Busy wait p99")} <= {
+        (name, title) for name, title, _ in TRACES
+    }
+
+
+def test_phases_outages_and_a_missing_soakd_are_marked(scene: Scene) -> None:
+    marks = {mark["name"]: mark["expr"] for mark in load("soak-overview")["annotations"]["list"]}
+
+    def marked(name: str, label: str) -> set[str]:
+        found = scene.data(marks[name], scene.gone)
+        return {one.labels[label] for one in found if any(value > 0 for _, value in one.points)}
+
+    assert "running" in marked("Run phases", "phase")
+    assert marked("Outages of the database", "instance") == {POSTGRES}
+    assert marked("soakd not reached", "instance") == {SQLITE}
+
+
+@pytest.mark.parametrize("name", names())
+def test_variables_offer_something_to_choose_from(scene: Scene, name: str) -> None:
+    offered = {}
+    for variable in load(name)["templating"]["list"][1:]:
+        found = re.fullmatch(r"label_values\((.+), (\w+)\)", variable["query"]["query"])
+        assert found
+        series, label = found.groups()
+        offered[label] = {
+            one.labels[label] for one in scene.data(f"group by ({label}) ({series})", scene.end, instant=True)
+        }
+    about = {"postgresql": {POSTGRES}, "sqlite-wal": {SQLITE}}
+    assert offered["instance"] == about.get(name, {POSTGRES, SQLITE})
+    assert offered["job"] == {"soakd"}
+    assert offered.get("pool", {"writer", "reader"}) == {"writer", "reader"}
+    assert {"append", "by_key"} <= offered.get("op", {"append", "by_key"})
+    assert set(offered) <= set(EVERYTHING)
+
+
+def test_every_rule_works_and_every_recording_gives_data(scene: Scene) -> None:
+    rules = scene.server.rules()
+    assert rules
+    assert {rule["name"]: rule.get("lastError") for rule in rules if rule["health"] != "ok"} == {}
+    recorded = {rule["name"] for rule in rules if rule["type"] == "recording"}
+    assert {name for name in recorded if not scene.data(name, scene.end)} == set()

@@ -1,0 +1,227 @@
+"""Two runs under the eyes of a real Prometheus: some calm seconds, then faults, then calm again.
+
+What is waited for is always that Prometheus has seen it, because the dashboards show nothing else.
+"""
+
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import psycopg
+
+from dashboards.reading import filled, load, targets
+from tests import prometheus
+from tests.e2e.locks import writes_blocked
+from tests.e2e.process import Soakd, eventually, settings
+from tests.prometheus import Prometheus, Series
+from tests.servers import (
+    TEST_SETTINGS,
+    LocalServer,
+    free_port,
+    local_server,
+    shared_folder,
+    stop_process,
+    unprivileged,
+)
+
+SCRAPES = 1.0  # s between two
+RATE_INTERVAL = 5.0  # s; Grafana takes at least four scrape intervals
+CALM = 7.0  # s that are watched before the first fault, and after the last one
+SEEN_WITHIN = 30.0  # s, for a fault to be seen by Prometheus
+POSTGRES, SQLITE = "soakd", "soakd-sqlite"  # the instances
+EVERYTHING = {"job": ".+", "instance": ".+", "pool": ".+", "op": ".+"}
+
+Place = tuple[str, str, str]  # dashboard, panel, query
+
+
+class Scene(NamedTuple):
+    """What was watched, and the moments that matter (Unix time, s).
+
+    Attributes:
+        server: the Prometheus that has watched.
+        begin: of the watch.
+        calm: before the first fault.
+        end: after the last one, all being well again.
+        gone: some time after the soakd on SQLite was stopped.
+    """
+
+    server: Prometheus
+    begin: float
+    calm: float
+    end: float
+    gone: float
+
+    def data(self, expr: str, until: float, *, instant: bool = False) -> list[Series]:
+        """Return what a dashboard would get that shows the time up to a moment, all instances chosen."""
+        intervals = {
+            "__interval": f"{SCRAPES:.0f}s",
+            "__rate_interval": f"{RATE_INTERVAL:.0f}s",
+            "__range": f"{until - self.begin:.0f}s",
+        }
+        query = filled(expr, EVERYTHING | intervals)
+        if instant:
+            return self.server.at(query, until)
+        return self.server.between(query, self.begin, until, SCRAPES)
+
+    def empty(self, name: str, until: float) -> set[Place]:
+        """Return the queries of a dashboard that give nothing."""
+        return {
+            (name, target.panel, target.ref)
+            for target in targets(load(name))
+            if not self.data(target.expr, until, instant=target.instant)
+        }
+
+    def panel(self, name: str, title: str) -> list[Series]:
+        """Return what a panel shows at the end."""
+        found = [target for target in targets(load(name)) if target.panel == title]
+        return [
+            series for target in found for series in self.data(target.expr, self.end, instant=target.instant)
+        ]
+
+
+@contextmanager
+def watched(program: str, binaries: Path, folder: Path) -> Iterator[Scene]:
+    """Play the scene; Prometheus and the run on PostgreSQL go on for as long as the context lasts.
+
+    Args:
+        program: the path of Prometheus.
+        binaries: of PostgreSQL.
+        folder: for all files but those of PostgreSQL.
+    """
+    file = folder / "load.db"
+    with ExitStack() as stack:
+        database = stack.enter_context(_postgresql(binaries))
+        on_postgresql = stack.enter_context(_run_on_postgresql(folder / "postgresql", database.url))
+        on_sqlite = stack.enter_context(_run_on_sqlite(folder / "sqlite", file))
+        runs = {POSTGRES: on_postgresql, SQLITE: on_sqlite}
+        addresses = {name: run.started().url.removeprefix("http://") for name, run in runs.items()}
+        begin = time.time()
+        server = stack.enter_context(prometheus.running(program, folder, addresses, SCRAPES))
+        _quiet_time(server)
+        calm = time.time()
+        with _replica(database):
+            _wait(server, "soakd_pg_replication_lag_bytes")
+            _locks(server, database, file)
+            _killed_engine(server, on_sqlite)
+        _outage(server, database)
+        _quiet_time(server)
+        end = time.time()
+        on_sqlite.signal(signal.SIGTERM)
+        _wait(server, f'up{{instance="{SQLITE}"}} == 0')
+        yield Scene(server, begin, calm, end, time.time())
+
+
+def _wait(server: Prometheus, condition: str) -> None:
+    """Wait until a query gives something."""
+    eventually(lambda: server.at(condition, time.time()) or None, SEEN_WITHIN, condition)
+
+
+def _quiet_time(server: Prometheus) -> None:
+    since = time.time() + CALM
+    _wait(server, f'min(timestamp(up{{job="soakd"}} == 1)) > {since:.3f}')
+
+
+@contextmanager
+def _postgresql(binaries: Path) -> Iterator[LocalServer]:
+    """Run a server that times its I/O and, where that can be had, its statements."""
+    statements = any(binaries.parent.rglob("pg_stat_statements.so"))
+    loaded = {"shared_preload_libraries": "pg_stat_statements"} if statements else {}
+    with local_server(binaries, {**TEST_SETTINGS, "track_io_timing": "on", **loaded}) as server:
+        if statements:
+            server.execute("CREATE EXTENSION pg_stat_statements")
+        yield server
+
+
+@contextmanager
+def _run_on_postgresql(folder: Path, target: str) -> Iterator[Soakd]:
+    with _run(
+        folder, target, "--writers", "20", "--write-rate", "200", "--read-rate", "300",
+        *settings(batch__retry__cap="100ms"),
+    ) as run:  # fmt: skip
+        yield run
+
+
+@contextmanager
+def _run_on_sqlite(folder: Path, file: Path) -> Iterator[Soakd]:
+    """Start a run with more writers than its queue has room for; what does not fit is dropped."""
+    with _run(
+        folder, f"sqlite:///{file}", "--writers", "60", "--write-rate", "300", "--read-rate", "300",
+        "--queue-size", "30", "--on-full", "drop",
+    ) as run:  # fmt: skip
+        yield run
+
+
+@contextmanager
+def _run(folder: Path, target: str, *arguments: str) -> Iterator[Soakd]:
+    run = Soakd(folder, "--target", target, "--duration", "0", "--sample-interval", "1s", *arguments)
+    try:
+        yield run
+    finally:
+        run.stop()
+
+
+def _locks(server: Prometheus, database: LocalServer, file: Path) -> None:
+    """Lock the tables of both runs at the same time, have a deadlock, and clean up behind it."""
+    with writes_blocked(database.url), writes_blocked(f"sqlite:///{file}"):
+        _wait(server, "soakd_pg_blocked_sessions > 0")
+        _wait(server, "soakd_sqlite_busy_wait_seconds_count > 0")
+        _wait(server, 'soakd_queue_full_total{action="dropped"} > 0')
+    _deadlock(database)
+    _wait(server, "soakd_pg_deadlocks_total > 0")
+    database.execute("VACUUM soakd.events")
+    _wait(server, "soakd_pg_table_last_vacuum_timestamp_seconds > 0")
+
+
+def _deadlock(database: LocalServer) -> None:
+    database.execute("CREATE TABLE crossing (side int PRIMARY KEY)")
+    database.execute("INSERT INTO crossing VALUES (1), (2)")
+    update = "UPDATE crossing SET side = side WHERE side = %s"
+    with psycopg.connect(database.url) as first, psycopg.connect(database.url) as second:
+        first.execute(update, (1,))
+        second.execute(update, (2,))
+        first.pgconn.send_query_params(update.replace("%s", "$1").encode(), [b"2"])
+        with suppress(psycopg.errors.DeadlockDetected):
+            second.execute(update, (1,))
+
+
+def _killed_engine(server: Prometheus, run: Soakd) -> None:
+    run.engines[0].kill()
+    _wait(server, "soakd_engine_restarts_total > 0")
+
+
+def _outage(server: Prometheus, database: LocalServer) -> None:
+    database.stop("immediate")
+    _wait(server, f'soakd_target_up{{instance="{POSTGRES}"}} == 0')
+    database.start()
+    _wait(server, f'soakd_target_up{{instance="{POSTGRES}"}} == 1')
+
+
+@contextmanager
+def _replica(database: LocalServer) -> Iterator[None]:
+    """Run a standby server that streams from the first one."""
+    folder = shared_folder("soakd-replica-")
+    data, port = folder / "data", free_port()
+    copy = ["-D", data, "-R", "--checkpoint=fast", "--no-sync", "-h", "127.0.0.1", "-p", str(database.port)]
+    try:
+        subprocess.run(
+            [database.binaries / "pg_basebackup", "-U", "postgres", *copy],
+            cwd=folder, check=True, capture_output=True, **unprivileged(),
+        )  # fmt: skip
+        options = (f"unix_socket_directories={folder}", "fsync=off", "shared_buffers=16MB")
+        arguments = [part for option in options for part in ("-c", option)]
+        with (folder / "log").open("wb") as log:
+            process = subprocess.Popen(
+                [database.binaries / "postgres", "-D", data, "-p", str(port), *arguments],
+                cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **unprivileged(),
+            )  # fmt: skip
+        try:
+            yield
+        finally:
+            stop_process(process, signal.SIGQUIT)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
