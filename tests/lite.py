@@ -4,7 +4,7 @@ import asyncio
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -77,7 +77,7 @@ async def read(made: SqliteBackend, *statements: str, deadline: float = INFINITY
     return (await made.transact(work, deadline=deadline)).result
 
 
-async def fails(awaited: Coroutine[Any, Any, object], error_class: ErrorClass) -> OpError:
+async def fails(awaited: Awaitable[object], error_class: ErrorClass) -> OpError:
     """Check that an operation fails with this class of error, certainly not committed."""
     with pytest.raises(OpError) as caught:
         await awaited

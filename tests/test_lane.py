@@ -53,6 +53,9 @@ class Worker:
         self._note("run")
         return Timed(await job(), served, served)
 
+    def group_began(self, waiting: int) -> None:
+        """Do nothing."""
+
     def group_ended(self) -> None:
         """Do nothing."""
 

@@ -1,6 +1,6 @@
 """What every backend offers, and how the SQL of the two dialects differs."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from daemon.ops import PoolName, Table, Timed, Transaction, Values
@@ -82,7 +82,7 @@ class Backend(Protocol):
         """Give every connection back; never raises."""
         ...
 
-    async def transact(self, work: Transaction, *, deadline: float = INFINITY) -> Timed:
+    def transact(self, work: Transaction, *, deadline: float = INFINITY) -> Awaitable[Timed]:
         """Run one transaction function in one transaction.
 
         Args:

@@ -34,6 +34,10 @@ class Runner(Protocol[J_contra]):
         """Take the resource; what it raises ends the opening of all lanes."""
         ...
 
+    def group_began(self, waiting: int) -> None:
+        """Prepare for a job that so many others wait behind already; never raises."""
+        ...
+
     async def run(self, job: J_contra, deadline: float, served: float) -> Timed:
         """Do one job and return its result; it may not suspend."""
         ...
@@ -244,6 +248,9 @@ class Lanes(Generic[J]):
                     continue
                 return
             lane.began = served = now()
+            if tell_by == INFINITY:
+                tell_by = served + HOLD
+                runner.group_began(len(waiting))
             if deadline < served or future.cancelled():
                 done = served
                 finished.append((future, OpError("timeout", "its deadline passed before its turn came")))
@@ -255,8 +262,6 @@ class Lanes(Generic[J]):
                 except BaseException as error:  # noqa: BLE001 - its awaiter gets it; the lane lives on
                     done = now()
                     finished.append((future, _stamped(error, served)))
-            if tell_by == INFINITY:
-                tell_by = done + HOLD
             if done >= tell_by or runner.upkeep_due:
                 self._hand_over(lane)
                 tell_by = INFINITY

@@ -1,5 +1,6 @@
 """The SQLite backend: one lane that writes and looks after the WAL, and a few that read."""
 
+import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -127,13 +128,13 @@ class SqliteBackend:
         await self._readers.close()
         await self._writer.close()
 
-    async def transact(self, work: Transaction, *, deadline: float = INFINITY) -> Timed:
+    def transact(self, work: Transaction, *, deadline: float = INFINITY) -> asyncio.Future[Timed]:
         """Run one transaction function; see `base.Backend.transact`.
 
         A `single` operation is its statement: what it wrote is not undone if the function
         raises after it.
         """
-        return await (self._readers if work.read_only else self._writer).submit(work, deadline)
+        return (self._readers if work.read_only else self._writer).submit(work, deadline)
 
     async def write_rows(self, table: Table, rows: Sequence[Values], *, again: bool) -> Timed:
         """Insert rows in one transaction; see `base.Backend.write_rows`."""

@@ -19,8 +19,8 @@ from daemon.clock import Clock
 from daemon.errors import OpError
 from daemon.ops import Timed, Transaction, Values
 
-GROUP = 3
-"""Jobs in a row from which on it pays to have the file's lock held for all that follow."""
+LOCK = "SELECT 1 FROM sqlite_master"
+"""Holds a read lock from its first row until its cursor is closed, at half the price of a transaction."""
 PROGRESS_STEPS = 10_000
 """Steps of SQLite's virtual machine, well below a millisecond, between two looks at the deadline."""
 
@@ -41,11 +41,11 @@ class SqliteTx:
         broken: the error that rolled the transaction back, after which nothing more is run.
     """
 
-    __slots__ = ("_connection", "_cursor", "broken", "explicit", "read_only")
+    __slots__ = ("_connection", "_execute", "broken", "explicit", "read_only")
 
     def __init__(self, connection: apsw.Connection, *, read_only: bool) -> None:
         self._connection = connection
-        self._cursor = connection.cursor()
+        self._execute = connection.cursor().execute
         self.read_only = read_only
         self.explicit = False
         self.broken: OpError | None = None
@@ -59,7 +59,7 @@ class SqliteTx:
         if self.broken is not None:
             raise self.broken
         try:
-            return self._cursor.execute(sql, params).fetchall()
+            return self._execute(sql, params).fetchall()
         except apsw.Error as error:
             commits = not self.explicit and not self.read_only
             refused = op_error(error, self._connection.system_errno, committing=commits)
@@ -102,9 +102,9 @@ class Session:
         self._busy = BusyHandler(pragmas.busy_timeout, lambda: self._deadline, clock)
         self._checkpointer = Checkpointer(wal, gate, self._busy, clock)
         self.figures = Figures("reader" if read_only else "writer", self._busy, None if read_only else wal)
-        self._in_a_row = 0
         self._commits = 0  # what `wal` had counted when the last group ended
         self._holder: apsw.Connection | None = None
+        self._lock: apsw.Cursor | None = None
         self.upkeep_due = False
 
     def open(self) -> None:
@@ -134,6 +134,17 @@ class Session:
                 with suppress(apsw.Error):
                     connection.close()
 
+    def group_began(self, waiting: int) -> None:
+        """Hold a read lock until the group ends, unless there are writers whose WAL it would pin.
+
+        Nor during a checkpoint: SQLite has four places for readers, and when all are taken a new one
+        has to share an old snapshot, which keeps the checkpoint waiting on and on.
+        """
+        wal = self._wal
+        if waiting and self._holder and self._commits == wal.commits and not wal.under_way:
+            with suppress(apsw.Error):
+                self._lock = self._holder.execute(LOCK)
+
     async def run(self, job: Transaction | Batch, deadline: float, served: float) -> Timed:
         """Run one transaction; rolled back if anything is raised.
 
@@ -142,9 +153,6 @@ class Session:
             Exception: whatever else the transaction function raised.
         """
         self._deadline = deadline
-        self._in_a_row += 1
-        if self._in_a_row == GROUP:
-            self._hold_lock()
         try:
             if isinstance(job, Batch):
                 return self._insert(job, served)
@@ -162,10 +170,10 @@ class Session:
 
     def group_ended(self) -> None:
         """Release the lock that was held for a group of reads."""
-        if self._in_a_row >= GROUP and self._holder is not None and self._holder.in_transaction:
+        if self._lock is not None:
             with suppress(apsw.Error):
-                self._holder.execute("COMMIT")
-        self._in_a_row = 0
+                self._lock.close()
+            self._lock = None
         self._commits = self._wal.commits
 
     def upkeep(self) -> None:
@@ -217,16 +225,6 @@ class Session:
                 self._cursor.execute("ROLLBACK")
         self._tx.explicit = False
         self._tx.broken = None
-
-    def _hold_lock(self) -> None:
-        """Hold a read lock until the group ends, unless there are writers whose WAL it would pin.
-
-        Nor during a checkpoint: SQLite has four places for readers, and when all are taken a new one
-        has to share an old snapshot, which keeps the checkpoint waiting on and on.
-        """
-        if self._holder is not None and self._commits == self._wal.commits and not self._wal.under_way:
-            with suppress(apsw.Error):
-                self._holder.execute("BEGIN; PRAGMA schema_version").fetchall()
 
     def _overdue(self) -> bool:
         """Tell SQLite, each `PROGRESS_STEPS` steps, whether to interrupt the statement.
