@@ -1,7 +1,7 @@
 """What soakd keeps in the target besides the load: which tables are its own, runs, accounts of rows."""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -136,14 +136,15 @@ async def register(backend: Backend, record: RunRecord) -> int:
             return run
 
 
-async def save_account(backend: Backend, identity: Identity, account: Account) -> None:
-    """Note what became of the rows of one life of a shard.
+async def save_accounts(backend: Backend, accounts: Mapping[Identity, Account]) -> None:
+    """Note what became of the rows of lives of shards, of all or of none; what is noted already stays.
 
     Raises:
         OpError: the target refused.
     """
     if backend.dialect.name != "null":
-        await _do(backend, _insert, backend.dialect.insert(ACCOUNTS, again=True), ((*identity, *account),))
+        rows = [(*identity, *account) for identity, account in accounts.items()]
+        await _do(backend, _insert, backend.dialect.insert(ACCOUNTS, again=True), rows)
 
 
 async def finish(backend: Backend, run: int, stop_reason: str) -> None:
@@ -161,7 +162,7 @@ async def finish(backend: Backend, run: int, stop_reason: str) -> None:
 async def finish_alone(backend: Backend, run: int) -> None:
     """Note that a run has ended without its supervisor, if every shard has left an account.
 
-    Called after `save_account`, in a transaction of its own: so of two shards that end at once
+    Called after `save_accounts`, in a transaction of its own: so of two shards that end at once
     at least the later one sees the other's account.
 
     Raises:

@@ -200,8 +200,8 @@ def test_a_run_is_remembered_with_its_accounts_and_how_it_ended(make: Callable[[
         await ledger.register(backend, record(9))
         assert (await ledger.load_run(backend)).run == 9
         assert (await ledger.load_run(backend, run)).stop_reason == RUNNING
-        await ledger.save_account(backend, Identity(run, 0, 0), first)
-        await ledger.save_account(backend, Identity(run, 0, 1), second)
+        await ledger.save_accounts(backend, {Identity(run, 0, 0): first})
+        await ledger.save_accounts(backend, {Identity(run, 0, 0): Account(), Identity(run, 0, 1): second})
         await ledger.finish(backend, run, "SIGTERM")
         found = await ledger.load_run(backend, run)
         assert found == RunRecord(5, "0.1", "events", 4, 2, "SIGTERM", {(0, 0): first, (0, 1): second})
@@ -213,11 +213,10 @@ def test_a_run_without_its_supervisor_ends_with_the_last_shards_account(make: Ca
     async def check(backend: Backend) -> None:
         await prepare(backend)
         run = await ledger.register(backend, record(5))
-        await ledger.save_account(backend, Identity(run, 0, 0), Account())
-        await ledger.save_account(backend, Identity(run, 0, 1), Account())
+        await ledger.save_accounts(backend, {Identity(run, 0, n): Account() for n in range(2)})
         await ledger.finish_alone(backend, run)
         assert (await ledger.load_run(backend, run)).stop_reason == RUNNING
-        await ledger.save_account(backend, Identity(run, 1, 0), Account())
+        await ledger.save_accounts(backend, {Identity(run, 1, 0): Account()})
         await ledger.finish_alone(backend, run)
         assert (await ledger.load_run(backend, run)).stop_reason == ORPHANED
         await ledger.finish(backend, run, "duration")
@@ -329,7 +328,7 @@ def test_the_null_target_remembers_nothing() -> None:
     async def check(backend: Backend) -> None:
         await prepare(backend)
         assert await ledger.register(backend, record(5)) == 5
-        await ledger.save_account(backend, Identity(5, 0, 0), Account())
+        await ledger.save_accounts(backend, {Identity(5, 0, 0): Account()})
         await ledger.finish(backend, 5, "duration")
         await ledger.finish_alone(backend, 5)
         assert await ledger.versions(backend) == {}

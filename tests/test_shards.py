@@ -10,14 +10,18 @@ from typing import Any
 
 import pytest
 
+from daemon import ledger
 from daemon.clock import SystemClock
 from daemon.config.settings import Settings
 from daemon.control import plan
 from daemon.control.engines import NOT_FOR_ENGINES, EngineProcess, start_engine
 from daemon.control.shards import Shard
 from daemon.errors import TargetError
-from daemon.load.messages import EnginePlan
+from daemon.load.messages import EnginePlan, Ready
+from daemon.record.account import Account
 from daemon.workloads.base import Identity
+from tests.test_backend_contract import sqlite_backend
+from tests.test_ledger import prepare, record
 
 WITHIN = 20.0  # s, for a busy machine
 
@@ -246,6 +250,27 @@ def test_a_signal_to_the_group_does_not_reach_an_engine_that_is_still_starting()
         assert bench.shard.lives[0].process.returncode == 0
 
     on(Bench(), check)
+
+
+def test_an_engine_whose_supervisor_dies_before_the_load_leaves_its_shards_books(tmp_path: Path) -> None:
+    target, dead = tmp_path / "books.db", Account(9, 7, 0, 2, 2)
+
+    async def check(bench: Bench) -> None:
+        backend = sqlite_backend(target)
+        await backend.open()
+        await prepare(backend)
+        await ledger.register(backend, record(5, shards=1))
+        life = bench.shard.lives[0]
+        life.channel.send(bench.plan(1)._replace(earlier=[(Identity(5, 0, 0), dead)]))
+        assert isinstance(await life.channel.receive(), Ready)
+        await life.channel.close()
+        await life.process.wait()
+        found = await ledger.load_run(backend, 5)
+        await backend.close()
+        assert found.accounts == {(0, 0): dead, (0, 1): Account()}
+        assert found.stop_reason == ledger.ORPHANED
+
+    on(Bench(f"sqlite:///{target}"), check)
 
 
 def test_starting_engines_leaves_our_own_signals_as_they_were() -> None:

@@ -84,7 +84,7 @@ async def _settle(
             rows = sum([await ledger.stored(backend, table, identity) for table in tables])
             lost += max(0, account.committed - rows)
             settled[identity] = account.settled(rows)
-        await ledger.save_account(backend, identity, settled[identity])
+    await ledger.save_accounts(backend, settled)
     await ledger.finish(backend, run, stop_reason)
     return Books(settled, lost, None if quiet else "sessions of the run's engines do not end")
 

@@ -133,7 +133,7 @@ class Shard:
             TargetError: it cannot use the target, or it died.
         """
         life = self.lives[-1]
-        life.channel.send(self._plan(life.epoch))
+        life.channel.send(self._plan_of(life))
         answer = await life.channel.receive()
         if isinstance(answer, Failed):
             raise TargetError(answer.reason)
@@ -239,7 +239,7 @@ class Shard:
         while not self._stopping:
             life = await begin(epoch, await start_engine())
             self.lives.append(life)
-            life.channel.send(self._plan(epoch))
+            life.channel.send(self._plan_of(life))
             answer = await life.channel.receive()
             if isinstance(answer, Ready):
                 life.channel.send(Start())
@@ -254,6 +254,11 @@ class Shard:
             told = reason
             await self._rest()
         return None
+
+    def _plan_of(self, life: Life) -> EnginePlan:
+        made = self._plan(life.epoch)
+        dead = (old for old in self.lives if old is not life)
+        return made._replace(earlier=[(made.identity._replace(epoch=old.epoch), old.account) for old in dead])
 
     async def _rest(self) -> None:
         """Pause before the next process, each time longer until one lives for a while."""

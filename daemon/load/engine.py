@@ -186,8 +186,11 @@ async def serve(channel: Channel, cells: Cells, clock: Clock) -> None:
         gc.collect()
         gc.freeze()  # what is there now stays: later collections need not look at it
         channel.send(Ready())
-        if isinstance(await channel.receive(), Start):
+        order = await channel.receive()
+        if isinstance(order, Start):
             await _load(engine, channel, plan)
+        elif order is None:
+            await _testify(engine, plan)
     finally:
         await engine.backend.close()
 
@@ -242,10 +245,11 @@ async def _drain(engine: Engine, channel: Channel, seconds: float) -> bool:
 
 
 async def _testify(engine: Engine, plan: EnginePlan) -> None:
-    """Leave the account in the database when there is no supervisor any more to do it."""
+    """Leave the shard's accounts in the database when there is no supervisor any more to do it."""
     with suppress(OpError, TimeoutError):
         async with asyncio.timeout(TESTIFY_WITHIN):
-            await ledger.save_account(engine.backend, plan.identity, engine.account)
+            accounts = dict([*plan.earlier, (plan.identity, engine.account)])
+            await ledger.save_accounts(engine.backend, accounts)
             await ledger.finish_alone(engine.backend, plan.identity.run)
 
 

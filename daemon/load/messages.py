@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from daemon.load.batch import BatchPolicy
 from daemon.load.pool import PoolPolicy
 from daemon.ops import PoolName
+from daemon.record.account import Account
 from daemon.record.snapshot import Snapshot
 from daemon.workloads.base import Identity, Stretch
 
@@ -29,6 +30,8 @@ class EnginePlan(NamedTuple):
         pools: how each pool takes its turns.
         batch: when rows are written.
         existing: rows of an earlier run, for a run that only reads.
+        earlier: accounts of the shard's earlier lives, which this one leaves in the database beside
+            its own if the supervisor is gone by then.
         drain_timeout: time for the drain when the supervisor is gone, s.
         recording: False leaves all measuring out, to tell what it costs.
     """
@@ -42,6 +45,7 @@ class EnginePlan(NamedTuple):
     existing: Sequence[Stretch]
     drain_timeout: float
     recording: bool = True
+    earlier: Sequence[tuple[Identity, Account]] = ()
 
 
 class Start(NamedTuple):

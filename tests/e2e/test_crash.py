@@ -76,3 +76,22 @@ def test_engines_end_by_themselves_and_leave_their_books_when_the_supervisor_is_
     checks = verified(target)
     assert {(check.shard, check.epoch) for check in checks} == {(0, 0), (1, 0)}
     assert all(check.account.committed == check.stored > 0 for check in checks)
+
+
+def test_the_books_of_a_dead_engine_are_left_by_its_heir_when_the_supervisor_is_killed(
+    soakd: Start, target: str
+) -> None:
+    run = soakd("--target", target, *LOAD).started()
+    run.committed(100)
+    run.engines[0].kill()
+    run.event("engine.restarted")
+    run.committed(int(total(run.scrape(), "soakd_rows_total", "outcome=committed")) + 100)
+    engines = run.engines
+    run.signal(signal.SIGKILL)
+    run.process.wait()
+    _, left = psutil.wait_procs(engines, timeout=8)
+    assert not left
+    dead, heir = verified(target)
+    assert ((dead.shard, dead.epoch), (heir.shard, heir.epoch)) == ((0, 0), (0, 1))
+    assert 0 < dead.account.committed <= dead.stored <= dead.account.committed + dead.account.in_doubt
+    assert heir.account.committed == heir.stored > 0
