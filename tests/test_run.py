@@ -37,6 +37,7 @@ def test_the_engines_that_live_are_known_by_their_process_ids() -> None:
         await started[1].process.wait()
         for shard in run.shards:
             await shard.lives[-1].channel.close()
+            shard.lives[-1].bury()
 
     asyncio.run(main())
 
