@@ -9,7 +9,7 @@ from random import Random
 import pytest
 from rich.console import Console
 
-from bench import postgres, report, sqlite_raw
+from bench import cases_postgres, postgres, report, sqlite_raw
 from bench.__main__ import main
 from bench.cases import cases
 from bench.figures import Figure, Goal, as_json, growth, losses, quantile, ratios, verdict
@@ -141,6 +141,10 @@ def test_the_list_names_every_case(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_default_run_takes_less_than_25_minutes(tmp_path: Path) -> None:
     whole = Stage(3, 6.0, tmp_path, None)
     assert sum(case.seconds(whole) for case in cases()) < 25 * 60
+
+
+def test_samples_are_measured_at_their_default_interval() -> None:
+    assert Settings().samplers.interval == cases_postgres.DEFAULT_INTERVAL
 
 
 def test_the_raw_sqlite_thread_uses_the_settings_that_soakd_uses_by_default() -> None:

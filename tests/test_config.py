@@ -72,6 +72,7 @@ def test_a_value_out_of_bounds_is_refused(values: Mapping[str, Any]) -> None:
         ({"http": {"listen": "10.1.2.3:8080"}}, "without a password"),
         ({"http": {"listen": "example.org:8080"}}, "without a password"),
         ({"target": "mysql://x"}, "unknown scheme"),
+        ({"samplers": {"interval": "50ms"}}, "write at least 100ms, or 0"),
         (
             {"events": {"reads": {"by_key": 0, "newest": 0, "by_service": 0, "level_counts": 0}}},
             "all weights are 0",

@@ -105,6 +105,10 @@ class Run:
         """Length of the measured part so far, s."""
         return (self.measured_until or self.clock.now()) - self.measured_from
 
+    def engine_pids(self) -> list[int]:
+        """Return the process ids of the engines that live."""
+        return [life.process.pid for shard in self.shards for life in shard.lives[-1:] if life.alive]
+
     def see_settings(self, settings: Mapping[str, str]) -> None:
         """Keep the server's settings that differ from their defaults, for the summary."""
         self.server_settings = settings

@@ -16,6 +16,7 @@ MODES = (
 )  # fmt: skip
 PREPARED = "prepared"  # the state of a head that is a prepared transaction, which has no session
 MOST_CHAINS = 50  # waiting sessions whose blockers are looked for: each look stops all locking for a moment
+WORTH_SAYING = 1.0  # s of waiting from which a head is named; shorter waits are everyday life
 SAY_AGAIN = 60.0  # s until a head that still blocks is named again
 
 # Every transaction holds its own id, which says nothing; waiting for one is waiting for a row.
@@ -53,6 +54,7 @@ class Head(NamedTuple):
         application: its application_name; None where it is hidden.
         age: of its transaction, s; None where there is none, or where it is hidden.
         blocked: sessions that wait behind it, directly or not.
+        waited: longest time that one of them has waited, s.
     """
 
     pid: int
@@ -60,6 +62,7 @@ class Head(NamedTuple):
     application: str | None
     age: float | None
     blocked: int
+    waited: float
 
 
 def locks_sql(_version: int) -> str:
@@ -82,13 +85,13 @@ def read_locks(rows: Rows, into: Snapshot) -> None:
             into.gauges["soakd_pg_locks", mode, str(granted).lower()] = count
 
 
-def heads(edges: Mapping[int, frozenset[int]]) -> dict[int, int]:
-    """Return the heads of the chains, each with the number of sessions behind it.
+def heads(edges: Mapping[int, frozenset[int]]) -> dict[int, set[int]]:
+    """Return the heads of the chains, each with the sessions behind it.
 
     Args:
         edges: by waiting session, those that it waits for. In a deadlock nobody is the head.
     """
-    found: dict[int, int] = {}
+    found: dict[int, set[int]] = {}
     for waiting in edges:
         seen: set[int] = set()
         ahead = set(edges[waiting])
@@ -100,7 +103,7 @@ def heads(edges: Mapping[int, frozenset[int]]) -> dict[int, int]:
             if pid in edges:
                 ahead |= edges[pid]
             else:
-                found[pid] = found.get(pid, 0) + 1
+                found.setdefault(pid, set()).add(waiting)
     return found
 
 
@@ -112,7 +115,8 @@ class Blocks:
 
         Args:
             clock: monotonic time.
-            notify: told `target.blocked` for each head, at most once in `SAY_AGAIN`.
+            notify: told `target.blocked` for each head that others have waited for so long as
+                `WORTH_SAYING`, at most once in `SAY_AGAIN`.
         """
         self._clock = clock
         self._notify = notify
@@ -124,10 +128,14 @@ class Blocks:
         waiting = [row for row in rows if row[1] is not None]
         about = {row[0]: row for row in rows if row[1] is None}
         edges = {pid: frozenset(blockers) for pid, blockers, *_ in waiting}
-        found = [_head(pid, about.get(pid), behind) for pid, behind in heads(edges).items()]
+        waits = {row[0]: row[2] or 0.0 for row in waiting}  # none yet, for a moment
+        found = [
+            _head(pid, about.get(pid), len(behind), max(waits[one] for one in behind))
+            for pid, behind in heads(edges).items()
+        ]
         gauges = into.gauges
         gauges["soakd_pg_blocked_sessions",] = waiting[0][3] if waiting else 0
-        gauges["soakd_pg_longest_block_seconds",] = max((row[2] or 0.0 for row in waiting), default=0.0)
+        gauges["soakd_pg_longest_block_seconds",] = max(waits.values(), default=0.0)
         gauges.update({("soakd_pg_blocking_heads", name): 0.0 for name in (*STATES, PREPARED)})
         for head in found:
             gauges["soakd_pg_blocking_heads", head.state] += 1
@@ -137,7 +145,7 @@ class Blocks:
         now = self._clock.now()
         self._said = {pid: at for pid, at in self._said.items() if now - at < SAY_AGAIN}
         for head in found:
-            if head.pid not in self._said:
+            if head.waited >= WORTH_SAYING and head.pid not in self._said:
                 self._said[head.pid] = now
                 self._notify(
                     "target.blocked",
@@ -146,16 +154,17 @@ class Blocks:
                     state=head.state,
                     transaction_seconds=head.age,
                     blocked_sessions=head.blocked,
+                    waited_seconds=round(head.waited, 3),
                 )
 
 
-def _head(pid: int, about: tuple[object, ...] | None, blocked: int) -> Head:
+def _head(pid: int, about: tuple[object, ...] | None, blocked: int, waited: float) -> Head:
     if pid == 0:
-        return Head(0, PREPARED, None, None, blocked)
+        return Head(0, PREPARED, None, None, blocked, waited)
     name, application, age = about[4:] if about else (None, None, None)
     shown = str(application) if application is not None else None
     seconds = round(age, 3) if isinstance(age, float) else None
-    return Head(pid, state(name if isinstance(name, str) else None), shown, seconds, blocked)
+    return Head(pid, state(name if isinstance(name, str) else None), shown, seconds, blocked, waited)
 
 
 LOCKS = Topic("locks", locks_sql, read_locks)
