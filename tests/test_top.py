@@ -372,11 +372,20 @@ def test_a_first_picture_has_figures_but_no_rates() -> None:
     assert "writer" in text
 
 
-def test_another_run_on_the_same_port_is_no_fall_below_zero() -> None:
-    """It has done 900 since it began."""
+def test_counters_that_begin_anew_do_not_fall_below_zero() -> None:
+    """They have come to 900 since then."""
     anew = {**IDLE, 'soakd_ops_total{op="append",outcome="ok",pool="writer"}': 900}
     writer = pictured(page(BUSY), page(anew)).pools[0]
     assert writer.figures.rate == 450
+
+
+def test_another_run_on_the_same_port_is_not_compared_with_the_one_before() -> None:
+    """Even if it has done more already."""
+    run = next(name for name in IDLE if name.startswith("soakd_run_info"))
+    other = {name.replace("20261120", "20261121"): value for name, value in BUSY.items()}
+    assert run not in other
+    assert pictured(page(IDLE), page(other)).seconds == 0
+    assert pictured(page(IDLE), page(other), page(other)).pools[0].figures.rate == 0
 
 
 def test_a_section_appears_only_with_its_series() -> None:

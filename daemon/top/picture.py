@@ -97,8 +97,8 @@ def picture(load: Span, latest: Span, sampled: Mapping[str, Span]) -> Picture:
             PoolPicture(
                 name,
                 counted.get(name, nothing[name]),
-                _present(latest, "soakd_op_response_seconds", name),
-                _present(latest, "soakd_op_service_seconds", name),
+                latest.buckets("soakd_op_response_seconds", name),
+                latest.buckets("soakd_op_service_seconds", name),
             )
             for name in mark.pools
         ],
@@ -116,11 +116,6 @@ def _run(gauges: Mapping[Key, float]) -> tuple[str, str, str]:
     return (readable.NOTHING,) * 3
 
 
-def _present(latest: Span, *prefix: str) -> Buckets:
-    """Return what was counted in the interval; nothing while there is none."""
-    return latest.buckets(*prefix) if latest.seconds else Buckets()
-
-
 def _lines(load: Span, latest: Span) -> Iterator[Line]:
     mark = load.later.mark
     if mark.queue[1]:
@@ -131,7 +126,7 @@ def _lines(load: Span, latest: Span) -> Iterator[Line]:
         now = load.rate("soakd_rows_total", "committed")
         text = f"{readable.count(rows['committed'])} committed, {_rate(now)}"
         yield Line("rows", listing([text, readable.listing(lost)]), "red" if lost else "")
-        yield Line("flushes", _flushes(load, _present(latest, "soakd_flush_seconds")))
+        yield Line("flushes", _flushes(load, latest.buckets("soakd_flush_seconds")))
     errors = mark.errors
     now = load.rate("soakd_op_errors_total")
     yield Line("errors", _events(errors, now), "red" if now else "yellow" if errors else "")

@@ -71,9 +71,8 @@ class Span(NamedTuple):
     def buckets(self, *prefix: str) -> Buckets:
         """Return the values that were counted in the span, of all histograms whose key begins so."""
         then = self.earlier.buckets
-        alone = self.seconds <= 0
         return merged(
-            buckets.since(buckets if alone else then.get(key, Buckets()))
+            buckets.since(then.get(key, Buckets()))
             for key, buckets in self.later.buckets.items()
             if key[: len(prefix)] == prefix
         )
@@ -106,8 +105,8 @@ class Follow:
     def add(self, scrape: Scrape) -> Span:
         """Take the newest scrape and return the span that ends with it."""
         kept, moment = self._kept, self._moment(scrape)
-        if kept and (moment.stamped != kept[-1][0].stamped or moment.at < kept[-1][0].at):
-            kept.clear()  # a clock that was set back, or another one than before: begin anew
+        if kept and (moment.life != kept[-1][0].life or moment.at < kept[-1][0].at):
+            kept.clear()  # another run, or a clock that was set back: nothing to compare with
         if kept and moment == kept[-1][0]:
             kept.pop()
         kept.append((moment, scrape))
@@ -118,10 +117,12 @@ class Follow:
 
     def _moment(self, scrape: Scrape) -> "_Moment":
         """Return when its sample was taken, or else when it was taken itself."""
-        stamp = scrape.mark.gauges.get((_STAMP, self._collector))
-        return _Moment(False, scrape.at) if stamp is None else _Moment(True, stamp)
+        gauges = scrape.mark.gauges
+        stamp = gauges.get((_STAMP, self._collector))
+        run = next((key for key in gauges if key[0] == "soakd_run_info"), ())
+        return _Moment((run, stamp is not None), scrape.at if stamp is None else stamp)
 
 
 class _Moment(NamedTuple):
-    stamped: bool
+    life: tuple[Key, bool]  # which run it is of, and on whose clock
     at: float  # s
