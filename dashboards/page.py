@@ -11,6 +11,7 @@ from dashboards.render import SOURCE, Link, render
 
 TAG = "soakd"
 REFRESH = "10s"
+SCRAPES = "5s"  # as in the provisioning of the data source
 COLUMNS = 24
 HEADING = 1  # height of a row's heading
 _EVERY = ".+"
@@ -117,9 +118,11 @@ def _variable(
 
 def _annotations() -> list[dashboard.AnnotationQuery]:
     phase = select("soakd_run_phase")
+    working = select("soakd_run_phase", 'phase=~"warming up|running"')
     begun = f"{phase} == 1 unless ({phase} offset $__interval == 1)"
     # Grafana asks for about a hundred points: an outage between two of them must not be missed.
-    outage = f"1 - min_over_time({select('soakd_target_up')}[{RATE}])"
+    down = f"({select('soakd_target_up')} == bool 0) and on (instance) ({working} == 1)"
+    outage = f"max_over_time(({down})[{RATE}:{SCRAPES}])"
     gone = f"1 - min_over_time(up{{{', '.join(SCOPE)}}}[{RATE}])"
     return [
         _annotation("Run phases", begun, NEUTRAL, "{{phase}}: {{instance}}"),

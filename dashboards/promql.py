@@ -91,6 +91,11 @@ def mean(histogram: str, *matchers: str, by: str = "") -> str:
     return f"{rate(histogram + '_sum', *matchers, by=by)} / {rate(histogram + '_count', *matchers, by=by)}"
 
 
+def quantile_shown(q: float, histogram: str) -> str:
+    """Return a quantile of all observations of the shown time, by instance: for what is seldom observed."""
+    return f"histogram_quantile({q}, {growth(histogram + '_bucket', by='le')})"
+
+
 def quantile(q: float, histogram: str, *matchers: str, by: str = "") -> str:
     """Return a quantile of a histogram's observations, by instance and the labels `by`."""
     buckets = rate(f"{histogram}_bucket", *matchers, by=f"{by}, le" if by else "le")

@@ -1,7 +1,7 @@
 """The dashboard of SQLite: does the WAL stay small, do checkpoints get through, and who waits for whom?"""
 
 from dashboards.panels import BAD, GOOD, WARN, Heatmap, Lines, Page, Query, Row, Stat, falling, limit, rising
-from dashboards.promql import growth, highest, quantile, rate, spread, total
+from dashboards.promql import growth, highest, quantile, quantile_shown, rate, spread, total
 
 HIT, MISS = 'event="hit"', 'event="miss"'
 ASKED = 'event=~"hit|miss"'
@@ -67,11 +67,12 @@ FIRST = Row(
         ),
         Stat(
             "Busy wait p99",
-            "Time waited for a lock of another connection, in 99 % of the waits less than this.",
+            "Time waited for a lock of another connection: less than this in 99 % of the waits of the shown "
+            "time.",
             "s",
-            (Query(quantile(0.99, "soakd_sqlite_busy_wait_seconds")),),
+            (Query(quantile_shown(0.99, WAITS)),),
             steps=rising(0.1, 1),
-            none=NONE,
+            none="no waits",
         ),
         Stat(
             "Cache hits",

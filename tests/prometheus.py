@@ -1,4 +1,4 @@
-"""A real Prometheus for tests and previews: deploy/prometheus.yml with other addresses, asked over HTTP."""
+"""A real Prometheus for tests and previews: deploy/prometheus.yml with other addresses, and its API."""
 
 import copy
 import json

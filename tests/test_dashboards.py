@@ -17,6 +17,7 @@ from grafana_foundation_sdk.models import dashboard, units
 
 from daemon.record.metric import Metric
 from dashboards.__main__ import PAGES, text
+from dashboards.page import SCRAPES
 from dashboards.panels import Page
 from dashboards.promql import CATALOGUE, family
 from dashboards.reading import FOLDER, Document, filled, load, names, panels, rows, targets
@@ -268,7 +269,7 @@ def test_quantiles_are_of_buckets_by_le(name: str) -> None:
     for panel in panels(load(name)):
         for target in panel["targets"]:
             quantiles = re.findall(
-                r"histogram_quantile\([\d.]+, sum by \(([^)]*)\) \(rate\((\w+)", target["expr"]
+                r"histogram_quantile\([\d.]+, sum by \(([^)]*)\) \((?:rate|increase)\((\w+)", target["expr"]
             )
             assert len(quantiles) == target["expr"].count("histogram_quantile")
             buckets = sum(found.series.endswith("_bucket") for found in selections(target["expr"]))
@@ -382,5 +383,6 @@ def test_the_data_source_knows_the_scrape_interval() -> None:
     (source,) = yaml.safe_load((PROVISIONING / "datasources" / "prometheus.yml").read_text())["datasources"]
     assert (
         source["jsonData"]["timeInterval"]
+        == SCRAPES
         == yaml.safe_load(PROMETHEUS.read_text())["global"]["scrape_interval"]
     )

@@ -6,6 +6,7 @@ What is waited for is always that Prometheus has seen it, because the dashboards
 import shutil
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -31,7 +32,7 @@ from tests.servers import (
 
 SCRAPES = 1.0  # s between two
 RATE_INTERVAL = 5.0  # s; Grafana takes at least four scrape intervals
-CALM = 7.0  # s that are watched before the first fault, and after the last one
+CALM = 6.0  # s that are watched before the first fault, and after the last one
 SEEN_WITHIN = 30.0  # s, for a fault to be seen by Prometheus
 POSTGRES, SQLITE = "soakd", "soakd-sqlite"  # the instances
 EVERYTHING = {"job": ".+", "instance": ".+", "pool": ".+", "op": ".+"}
@@ -94,14 +95,15 @@ def watched(program: str, binaries: Path, folder: Path) -> Iterator[Scene]:
         folder: for all files but those of PostgreSQL.
     """
     file = folder / "load.db"
+    addresses = {name: f"127.0.0.1:{free_port()}" for name in (POSTGRES, SQLITE)}
     with ExitStack() as stack:
-        database = stack.enter_context(_postgresql(binaries))
-        on_postgresql = stack.enter_context(_run_on_postgresql(folder / "postgresql", database.url))
-        on_sqlite = stack.enter_context(_run_on_sqlite(folder / "sqlite", file))
-        runs = {POSTGRES: on_postgresql, SQLITE: on_sqlite}
-        addresses = {name: run.started().url.removeprefix("http://") for name, run in runs.items()}
-        begin = time.time()
+        # First, because it takes five seconds to look for its targets.
         server = stack.enter_context(prometheus.running(program, folder, addresses, SCRAPES))
+        database = stack.enter_context(_postgresql(binaries))
+        stack.enter_context(_run_on_postgresql(folder / "postgresql", addresses[POSTGRES], database.url))
+        on_sqlite = stack.enter_context(_run_on_sqlite(folder / "sqlite", addresses[SQLITE], file))
+        _wait(server, 'count(soakd_run_phase{phase="running"} == 1) == 2')
+        begin = time.time()
         _quiet_time(server)
         calm = time.time()
         with _replica(database):
@@ -112,7 +114,7 @@ def watched(program: str, binaries: Path, folder: Path) -> Iterator[Scene]:
         _quiet_time(server)
         end = time.time()
         on_sqlite.signal(signal.SIGTERM)
-        _wait(server, f'up{{instance="{SQLITE}"}} == 0')
+        _wait(server, f'max_over_time(up{{instance="{SQLITE}"}}[{2 * SCRAPES:.0f}s]) == 0')
         yield Scene(server, begin, calm, end, time.time())
 
 
@@ -138,27 +140,30 @@ def _postgresql(binaries: Path) -> Iterator[LocalServer]:
 
 
 @contextmanager
-def _run_on_postgresql(folder: Path, target: str) -> Iterator[Soakd]:
+def _run_on_postgresql(folder: Path, address: str, target: str) -> Iterator[Soakd]:
     with _run(
-        folder, target, "--writers", "20", "--write-rate", "200", "--read-rate", "300",
+        folder, address, target, "--writers", "20", "--write-rate", "200", "--read-rate", "300",
         *settings(batch__retry__cap="100ms"),
     ) as run:  # fmt: skip
         yield run
 
 
 @contextmanager
-def _run_on_sqlite(folder: Path, file: Path) -> Iterator[Soakd]:
+def _run_on_sqlite(folder: Path, address: str, file: Path) -> Iterator[Soakd]:
     """Start a run with more writers than its queue has room for; what does not fit is dropped."""
     with _run(
-        folder, f"sqlite:///{file}", "--writers", "60", "--write-rate", "300", "--read-rate", "300",
-        "--queue-size", "30", "--on-full", "drop",
+        folder, address, f"sqlite:///{file}", "--writers", "60", "--write-rate", "300", "--read-rate", "300",
+        "--batch-size", "20", "--queue-size", "30", "--on-full", "drop",
     ) as run:  # fmt: skip
         yield run
 
 
 @contextmanager
-def _run(folder: Path, target: str, *arguments: str) -> Iterator[Soakd]:
-    run = Soakd(folder, "--target", target, "--duration", "0", "--sample-interval", "1s", *arguments)
+def _run(folder: Path, address: str, target: str, *arguments: str) -> Iterator[Soakd]:
+    sampled = ("--sample-interval", "1s")
+    run = Soakd(
+        folder, "--listen", address, "--target", target, "--duration", "0", *sampled, *arguments
+    )  # fmt: skip
     try:
         yield run
     finally:
@@ -169,24 +174,30 @@ def _locks(server: Prometheus, database: LocalServer, file: Path) -> None:
     """Lock the tables of both runs at the same time, have a deadlock, and clean up behind it."""
     with writes_blocked(database.url), writes_blocked(f"sqlite:///{file}"):
         _wait(server, "soakd_pg_blocked_sessions > 0")
-        _wait(server, "soakd_sqlite_busy_wait_seconds_count > 0")
         _wait(server, 'soakd_queue_full_total{action="dropped"} > 0')
     _deadlock(database)
     _wait(server, "soakd_pg_deadlocks_total > 0")
     database.execute("VACUUM soakd.events")
     _wait(server, "soakd_pg_table_last_vacuum_timestamp_seconds > 0")
+    _wait(server, "soakd_sqlite_busy_wait_seconds_count > 0")
 
 
 def _deadlock(database: LocalServer) -> None:
     database.execute("CREATE TABLE crossing (side int PRIMARY KEY)")
     database.execute("INSERT INTO crossing VALUES (1), (2)")
-    update = "UPDATE crossing SET side = side WHERE side = %s"
-    with psycopg.connect(database.url) as first, psycopg.connect(database.url) as second:
-        first.execute(update, (1,))
-        second.execute(update, (2,))
-        first.pgconn.send_query_params(update.replace("%s", "$1").encode(), [b"2"])
-        with suppress(psycopg.errors.DeadlockDetected):
-            second.execute(update, (1,))
+    both_hold_one = threading.Barrier(2, timeout=SEEN_WITHIN)
+
+    def cross(first: int, second: int) -> None:
+        update = "UPDATE crossing SET side = side WHERE side = %s"
+        with suppress(psycopg.errors.DeadlockDetected), psycopg.connect(database.url) as connection:
+            connection.execute(update, (first,))
+            both_hold_one.wait()
+            connection.execute(update, (second,))
+
+    other = threading.Thread(target=cross, args=(2, 1))
+    other.start()
+    cross(1, 2)
+    other.join()
 
 
 def _killed_engine(server: Prometheus, run: Soakd) -> None:
@@ -206,10 +217,10 @@ def _replica(database: LocalServer) -> Iterator[None]:
     """Run a standby server that streams from the first one."""
     folder = shared_folder("soakd-replica-")
     data, port = folder / "data", free_port()
-    copy = ["-D", data, "-R", "--checkpoint=fast", "--no-sync", "-h", "127.0.0.1", "-p", str(database.port)]
+    copied = ("-D", str(data), "-R", "--checkpoint=fast", "--no-sync")
     try:
         subprocess.run(
-            [database.binaries / "pg_basebackup", "-U", "postgres", *copy],
+            [database.binaries / "pg_basebackup", "-d", database.url, *copied],
             cwd=folder, check=True, capture_output=True, **unprivileged(),
         )  # fmt: skip
         options = (f"unix_socket_directories={folder}", "fsync=off", "shared_buffers=16MB")
