@@ -44,11 +44,6 @@ class Run:
             self.settings, Identity(self.number, shard, epoch), self.seed, self.existing
         )
 
-    def engine_pids(self) -> list[int]:
-        """Return the process ids of the engines that live."""
-        lives = [shard.lives[-1] for shard in self.shards if shard.lives]
-        return [life.process.pid for life in lives if life.alive]
-
     @property
     def phase(self) -> str:
         """One of `PHASES`."""
