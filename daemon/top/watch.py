@@ -76,6 +76,6 @@ class Watcher:
                 except TargetError as error:
                     live.update(trouble(f"{error}; trying again", shown), refresh=True)
                 now = self._clock.now()
-                due = max(due + interval, now + interval / 2)  # on a busy machine not one look after the other
+                due = max(due + interval, now + interval / 2)  # a busy machine is to get a pause
                 if keys.quits(due - now):
                     return
