@@ -5,6 +5,7 @@ import select
 import termios
 import time
 import tty
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self, TextIO
 
@@ -30,16 +31,30 @@ class Keys:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._before is not None:
-            termios.tcsetattr(self._stream, termios.TCSADRAIN, self._before)
+            with suppress(termios.error):  # the terminal is gone
+                termios.tcsetattr(self._stream, termios.TCSADRAIN, self._before)
 
     def quits(self, within: float) -> bool:
-        """Wait so many s, or until q is pressed or the terminal is gone, which return True."""
+        """Wait so many s, or until q is pressed or the terminal is gone, which return True.
+
+        Also with no time at all what has been pressed is seen.
+        """
         until = self._clock.now() + within
-        while (left := until - self._clock.now()) > 0:
+        while True:
+            left = max(0.0, until - self._clock.now())
             if self._before is None:
                 time.sleep(left)
             elif select.select([self._stream], [], [], left)[0]:
-                keys = os.read(self._stream.fileno(), 64)
-                if not keys or keys.lower().startswith(b"q"):
+                if self._ends(self._stream.fileno()):
                     return True
-        return False
+                continue
+            if self._clock.now() >= until:
+                return False
+
+    @staticmethod
+    def _ends(handle: int) -> bool:
+        try:
+            keys = os.read(handle, 64)
+        except OSError:  # the terminal is gone
+            return True
+        return not keys or b"q" in keys.lower()

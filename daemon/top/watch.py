@@ -75,6 +75,7 @@ class Watcher:
                     live.update(shown, refresh=True)
                 except TargetError as error:
                     live.update(trouble(f"{error}; trying again", shown), refresh=True)
-                due = max(due + interval, self._clock.now())
-                if keys.quits(due - self._clock.now()):
+                now = self._clock.now()
+                due = max(due + interval, now + interval / 2)  # a busy machine is to get a pause
+                if keys.quits(due - now):
                     return
