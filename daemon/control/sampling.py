@@ -9,6 +9,7 @@ from pathlib import Path
 from daemon.clock import Clock
 from daemon.control.jobs import Jobs
 from daemon.control.run import Run
+from daemon.observe.fsync import temporary_folder
 from daemon.observe.host import HostCollector
 from daemon.observe.sampler import Collector, Notify, Sampler
 from daemon.record.snapshot import Snapshot
@@ -98,12 +99,19 @@ def make_collectors(run: Run, notify: Notify) -> list[Collector]:
     if not run.settings.samplers.interval:
         return []
     target = parse_target(run.settings.target.get_secret_value())
-    # Beside a remote database it is the generator's own disk that is looked at.
-    folder = target.path.absolute().parent if target.path else Path(tempfile.gettempdir())
+    folder = target.path.absolute().parent if target.path else _own_folder()
     collectors: list[Collector] = [HostCollector(folder=folder, engines=run.engine_pids, clock=run.clock)]
     if target.kind == "postgres":
         collectors += _postgres(run, notify)
     return collectors
+
+
+def _own_folder() -> Path:
+    """Return a folder of the generator's own disk, which is looked at where the database is elsewhere."""
+    try:
+        return temporary_folder()
+    except OSError:  # somebody else's, or read-only: the probe says so, the figures of the disk remain
+        return Path(tempfile.gettempdir())
 
 
 def _postgres(run: Run, notify: Notify) -> list[Collector]:
