@@ -90,7 +90,6 @@ class Lanes(Generic[J]):
         self._idle: list[_Lane[J]] = []
         self._waiting: deque[tuple[asyncio.Future[Timed], J, float]] = deque()
         self._finished: deque[tuple[asyncio.Future[Timed], Timed | BaseException]] = deque()
-        self._outstanding = 0
         self._closing = True
         self._notified = False
         self._ticking = False
@@ -148,7 +147,6 @@ class Lanes(Generic[J]):
             raise OpError("other", "the database is not open")
         future: asyncio.Future[Timed] = self._loop.create_future()
         self._waiting.append((future, job, deadline))
-        self._outstanding += 1
         # After the append: a lane that falls asleep looks at the queue once more after it has
         # entered itself as idle, so one of the two sees the other.
         if len(self._idle) > self._spare:
@@ -183,23 +181,21 @@ class Lanes(Generic[J]):
         """Hand what is finished to those who wait for it."""
         self._notified = False  # first: what is appended from here on is either seen below or told of anew
         finished = self._finished
-        handed = 0
-        while finished:
+        number = len(finished)
+        for _ in range(number):
             future, result = finished.popleft()
-            handed += 1
             if future.done():  # cancelled meanwhile
                 continue
             if isinstance(result, BaseException):
                 future.set_exception(result)
             else:
                 future.set_result(result)
-        self._handed += handed
-        self._outstanding -= handed
+        self._handed += number
 
     def _tick(self) -> None:
         """Fetch what a lane in a slow job holds back, and see how many lanes the work needs."""
         self._drain()
-        self._ticking = self._outstanding > 0
+        self._ticking = bool(self._waiting) or len(self._idle) < len(self._lanes)
         if not self._ticking:
             return
         self._loop.call_later(TICK, self._tick)
