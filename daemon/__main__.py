@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from daemon.cli.streams import open_streams
 from daemon.errors import ExitCode, SoakdError
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
@@ -12,10 +13,12 @@ INTERRUPTED = 130  # 128 + SIGINT, as shells count
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code; what went wrong is told on stderr, line by line.
 
+    The code says how the command went, whether or not somebody read its output to the end.
+
     Args:
         arguments: the command line without the program's name; None takes the process's.
     """
-    _open_streams()
+    open_streams()
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         return _run(given)
@@ -24,27 +27,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.exit_code
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:
-        return _reader_left()
-    except SystemExit as error:
-        # Typer ends the process itself when it meets a broken pipe, with the code of a bug.
-        if isinstance(error.__context__, BrokenPipeError):
-            return _reader_left()
-        raise
     except Exception as error:  # noqa: BLE001 - the last boundary: a bug must not end in a page of traceback
         _confess(error)
         return ExitCode.BUG
-
-
-def _open_streams() -> None:
-    """See that the three standard streams are open: else a socket or a database becomes one of them."""
-    for number in range(3):
-        try:
-            os.fstat(number)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)
-    sys.stdout = sys.stdout or open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
-    sys.stderr = sys.stderr or open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
 
 
 def _run(arguments: Sequence[str]) -> int:
@@ -79,13 +64,6 @@ def _quick_health(arguments: Sequence[str]) -> int | None:
     line, well = probe.report(question)
     print(line, file=sys.stdout if well else sys.stderr)
     return ExitCode.OK if well else ExitCode.BUG
-
-
-def _reader_left() -> int:
-    """End quietly: the reader of standard output, `head` for one, has seen enough."""
-    # Python would complain again when it flushes at exit, so what is left goes nowhere.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    return ExitCode.OK
 
 
 def _complain(message: str) -> None:

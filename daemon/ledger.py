@@ -2,14 +2,13 @@
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import product
 from typing import Any, NamedTuple
 
 from daemon.backends.base import Backend, Dialect
 from daemon.errors import OpError, TargetError, UsageError
 from daemon.ops import Table, Transaction, Tx, TxFn, Values
 from daemon.record.account import Account
-from daemon.workloads.base import EPOCH_KEYS, Identity, Stretch, Workload
+from daemon.workloads.base import EPOCH_KEYS, Identity, Workload
 
 SCHEMA_VERSION = 1
 
@@ -252,34 +251,6 @@ async def load_run(backend: Backend, wanted: int | None = None) -> RunRecord:
     run, version, workload, writers, shards, reason = found[0]
     by_life = {(a[0], a[1]): Account(*a[2:]) for a in accounts}
     return RunRecord(run, version, workload, writers, shards, reason, by_life)
-
-
-async def readable(backend: Backend, table: Table) -> list[Stretch]:
-    """Return what the newest run that wrote rows left to be read, by worker; empty if none did.
-
-    Raises:
-        OpError: the target refused.
-    """
-    dialect = backend.dialect
-    if dialect.name == "null":
-        return []
-    where = "FROM {t} WHERE run = ? AND shard = ? AND worker = ?"
-    lowest = dialect.sql(f"SELECT min(seq) {where}", t=table.name)
-    highest = dialect.sql(f"SELECT max(seq) {where} AND seq < ?", t=table.name)
-    runs = dialect.sql("SELECT run, writers, shards FROM {r} WHERE writers > 0 ORDER BY run DESC", r="runs")
-    for run, writers, shards in await _ask(backend, _rows, runs, ()):
-        found = []
-        for shard, worker in product(range(shards), range(-(-writers // shards))):
-            key = (run, shard, worker)
-            first = (await _ask(backend, _rows, lowest, key))[0][0]
-            if first is not None:
-                # After a restart the numbers go on far away: only the first life's stretch is read.
-                end = (first // EPOCH_KEYS + 1) * EPOCH_KEYS
-                last = (await _ask(backend, _rows, highest, (*key, end)))[0][0]
-                found.append(Stretch(run, shard, worker, first, last - first + 1))
-        if found:
-            return found
-    return []
 
 
 async def _ask(backend: Backend, fn: TxFn, *args: object) -> Any:  # noqa: ANN401 - whatever fn returns

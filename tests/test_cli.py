@@ -457,20 +457,37 @@ def test_a_command_does_not_load_the_others() -> None:
     assert done.stderr == "[]\n"
 
 
-def test_a_reader_that_stops_reading_is_no_error() -> None:
-    """`soakd config init - | head -1` ends quietly."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "daemon", "config", "init", "-"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+@pytest.mark.parametrize(
+    ("words", "unread", "code"),
+    [
+        ("config init -", "stdout", 0),
+        ("config schema", "stdout", 0),
+        ("--help", "both", 0),
+        ("config nothing", "both", 2),
+        ("check --target sqlite:////missing/load.db", "stdout", 3),
+        ("check --json --target sqlite:////missing/load.db", "both", 3),
+        ("health --url http://127.0.0.1:1", "both", 1),
+        ("run --target null:// --duration 100ms --listen 127.0.0.1:0", "stdout", 0),
+    ],
+)
+def test_a_reader_that_stops_reading_does_not_change_the_exit_code(
+    words: str, unread: str, code: int
+) -> None:
+    """`soakd check | head -1`: quiet, and as well or as badly as with a reader."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-m", "daemon", *words.split()],
+        stdout=writer,
+        stderr=subprocess.PIPE if unread == "stdout" else writer,
+        check=False,
+        timeout=60,
         env={**PLAIN, "PYTHONPATH": str(ROOT)},
     )
-    assert process.stdout is not None
-    assert process.stderr is not None
-    process.stdout.close()
-    assert process.stderr.read() == b""
-    process.stderr.close()
-    assert process.wait(60) == 0
+    os.close(writer)
+    assert done.returncode == code
+    if unread == "stdout":
+        assert done.stderr.count(b"\n") == (code != 0), done.stderr
 
 
 def test_colours_are_left_out_when_asked(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from random import Random
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import psycopg
 import pytest
@@ -14,8 +14,9 @@ from daemon import ledger
 from daemon.backends.base import SQLITE, Backend
 from daemon.errors import OpError, TargetError, UsageError
 from daemon.ledger import ORPHANED, RUNNING, RunRecord
-from daemon.ops import Transaction, Tx, Values
+from daemon.ops import Timed, Transaction, Tx, Values
 from daemon.record.account import Account
+from daemon.stretches import readable
 from daemon.workloads.base import EPOCH_KEYS, Identity, Stretch
 from daemon.workloads.events import EVENTS, Events
 from tests.test_backend_contract import null_backend, postgres_backend, sqlite_backend
@@ -263,31 +264,80 @@ def test_rows_are_counted_by_life_of_a_shard_and_by_worker(make: Callable[[], Ba
 def test_what_there_is_to_read_is_the_newest_run_that_wrote(make: Callable[[], Backend]) -> None:
     async def check(backend: Backend) -> None:
         await prepare(backend)
-        assert await ledger.readable(backend, EVENTS) == []
+        assert await readable(backend, EVENTS) == []
         for run in (5, 6, 7):
             await ledger.register(backend, record(run, writers=0 if run == 7 else 3))
         await write(backend, Identity(5, 0, 0), 0, range(10))
-        assert await ledger.readable(backend, EVENTS) == [Stretch(5, 0, 0, 0, 10)]
+        assert await readable(backend, EVENTS) == [Stretch(5, 0, 0, 0, 10)]
         await write(backend, Identity(6, 0, 0), 1, range(3))
         await write(backend, Identity(6, 1, 0), 0, range(2, 7))
-        assert await ledger.readable(backend, EVENTS) == [Stretch(6, 0, 1, 0, 3), Stretch(6, 1, 0, 2, 5)]
+        assert await readable(backend, EVENTS) == [Stretch(6, 0, 1, 0, 3), Stretch(6, 1, 0, 2, 5)]
 
     on(make, check)
 
 
-def test_of_a_restarted_shard_the_first_life_is_read(make: Callable[[], Backend]) -> None:
+def test_of_a_restarted_shard_each_workers_longest_life_is_read(make: Callable[[], Backend]) -> None:
     """All of it: one and the same row again and again would be no load at all."""
 
     async def check(backend: Backend) -> None:
         await prepare(backend)
         await ledger.register(backend, record(5, shards=1))
-        await write(backend, Identity(5, 0, 0), 0, range(10))
-        await write(backend, Identity(5, 0, 1), 0, range(EPOCH_KEYS, EPOCH_KEYS + 4))
+        await write(backend, Identity(5, 0, 0), 0, range(4))
+        await write(backend, Identity(5, 0, 0), 2, range(10))
+        await write(backend, Identity(5, 0, 1), 0, range(EPOCH_KEYS + 3, EPOCH_KEYS + 1000))
+        await write(backend, Identity(5, 0, 1), 2, range(EPOCH_KEYS, EPOCH_KEYS + 9))
         await write(backend, Identity(5, 0, 2), 1, range(2 * EPOCH_KEYS, 2 * EPOCH_KEYS + 5))
-        assert await ledger.readable(backend, EVENTS) == [
-            Stretch(5, 0, 0, 0, 10),
+        assert await readable(backend, EVENTS) == [
+            Stretch(5, 0, 0, EPOCH_KEYS + 3, 997),
             Stretch(5, 0, 1, 2 * EPOCH_KEYS, 5),
+            Stretch(5, 0, 2, 0, 10),
         ]
+
+    on(make, check)
+
+
+class Counted:
+    """A backend that counts what it is asked."""
+
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
+        self.dialect = backend.dialect
+        self.asked = 0
+
+    async def transact(self, work: Transaction) -> Timed:
+        """Pass it on."""
+        self.asked += 1
+        return await self.backend.transact(work)
+
+
+def test_what_there_is_to_read_is_found_in_a_few_statements_whatever_the_number_of_workers(
+    make: Callable[[], Backend],
+) -> None:
+    """Ten thousand workers are allowed, and the target may be a continent away."""
+
+    async def check(backend: Backend) -> None:
+        await prepare(backend)
+        asked = []
+        for run, writers in ((5, 1), (6, 200)):
+            await ledger.register(backend, record(run, writers=writers, shards=1))
+            for worker in range(writers):
+                await write(backend, Identity(run, 0, worker % 2), worker, [worker % 2 * EPOCH_KEYS])
+            counted = Counted(backend)
+            assert len(await readable(cast("Backend", counted), EVENTS)) == writers
+            asked.append(counted.asked)
+        assert asked == [4, 6]  # the second run has two lives
+
+    on(make, check)
+
+
+def test_a_missing_row_does_not_end_what_there_is_to_read(make: Callable[[], Backend]) -> None:
+    """Nor does one at the beginning; rows that were given up leave such gaps."""
+
+    async def check(backend: Backend) -> None:
+        await prepare(backend)
+        await ledger.register(backend, record(5, shards=1))
+        await write(backend, Identity(5, 0, 0), 0, [*range(1, 100), *range(102, 301)])
+        assert await readable(backend, EVENTS) == [Stretch(5, 0, 0, 1, 300)]
 
     on(make, check)
 
@@ -332,7 +382,7 @@ def test_the_null_target_remembers_nothing() -> None:
         await ledger.finish(backend, 5, "duration")
         await ledger.finish_alone(backend, 5)
         assert await ledger.versions(backend) == {}
-        assert await ledger.readable(backend, EVENTS) == []
+        assert await readable(backend, EVENTS) == []
         assert await ledger.quiet(backend, 5, insist=True)
 
     on(null_backend, check)

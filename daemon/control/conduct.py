@@ -23,6 +23,7 @@ from daemon.control.shards import Shard
 from daemon.control.signals import Signals
 from daemon.control.summarize import check_writable, summarize, write_summary
 from daemon.errors import DataLossError, ExitCode, OpError, TargetError
+from daemon.stretches import readable
 from daemon.target import parse_target
 from daemon.workloads.base import Identity, Workload
 
@@ -115,7 +116,7 @@ async def _prepare(run: Run, workload: Workload) -> None:
         )
         run.number = await ledger.register(backend, record)
         if not settings.pools.writers:
-            run.existing = await ledger.readable(backend, workload.tables[0])
+            run.existing = await readable(backend, workload.tables[0])
     except OpError as error:
         raise TargetError(f"cannot prepare the target: {error}") from error
     finally:
