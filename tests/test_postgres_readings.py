@@ -54,6 +54,31 @@ def test_the_pairs_of_waits_are_bounded_and_none_is_lost() -> None:
     assert shown["other", "other"] == sum(range(1, 21))
 
 
+def test_each_counter_of_the_database_has_its_own_label() -> None:
+    """In the order of the statement; times in seconds."""
+    found = Snapshot()
+    DatabaseCounters().read([(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13000.0, 14000.0)], found)
+    assert {
+        (key[0].removeprefix("soakd_pg_").removesuffix("_total"), *key[1:]): n
+        for key, n in found.counters.items()
+    } == {
+        ("transactions", "commit"): 1,
+        ("transactions", "rollback"): 2,
+        ("blocks", "hit"): 3,
+        ("blocks", "read"): 4,
+        ("rows", "returned"): 5,
+        ("rows", "fetched"): 6,
+        ("rows", "inserted"): 7,
+        ("rows", "updated"): 8,
+        ("rows", "deleted"): 9,
+        ("temp_files",): 10,
+        ("temp_bytes",): 11,
+        ("deadlocks",): 12,
+        ("io_seconds", "read"): 13,
+        ("io_seconds", "write"): 14,
+    }
+
+
 def test_the_share_of_cached_blocks_is_that_of_the_last_time_something_was_counted() -> None:
     """Nothing new keeps it; a reset of the server's counters forgets it."""
     counters = DatabaseCounters()

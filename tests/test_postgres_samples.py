@@ -174,6 +174,7 @@ def test_every_metric_has_a_value_on_every_version(any_postgres: LocalServer) ->
     with any_postgres.database() as url:
         name = urlsplit(url).path[1:]
         prepare(url)
+        any_postgres.execute("CHECKPOINT")
         ratio = ("soakd_pg_cache_hit_ratio",)
         found = sample(
             url, lambda seen: ratio in seen.gauges and gauge(seen, "table_rows", "things", "live") == 900
@@ -213,6 +214,53 @@ def test_every_metric_has_a_value_on_every_version(any_postgres: LocalServer) ->
             assert gauge(found, metric, *labels) == any_postgres.execute(f"SELECT {sql}", database=name)[0][0]
 
 
+def test_counters_are_the_servers_own_on_every_version(any_postgres: LocalServer) -> None:
+    """Column by column; the server counts milliseconds."""
+    with any_postgres.database() as url:
+        name = urlsplit(url).path[1:]
+        prepare(url)
+        any_postgres.execute("CHECKPOINT")
+        asked = {
+            ("checkpoints", "requested"): "SELECT num_requested FROM pg_stat_checkpointer",
+            ("checkpoint_blocks",): "SELECT buffers_written FROM pg_stat_checkpointer",
+            ("checkpoint_seconds", "write"): "SELECT write_time / 1000 FROM pg_stat_checkpointer",
+            (
+                "table_scans",
+                "things",
+                "seq",
+            ): "SELECT seq_scan FROM pg_stat_user_tables WHERE relname = 'things'",
+            (
+                "table_scans",
+                "things",
+                "index",
+            ): "SELECT idx_scan FROM pg_stat_user_tables WHERE relname = 'things'",
+            ("index_scans", "things", "things_pkey"): "SELECT idx_scan FROM pg_stat_user_indexes"
+            " WHERE indexrelname = 'things_pkey'",
+        }
+        before_17 = {
+            "num_requested": "checkpoints_req",
+            "buffers_written": "buffers_checkpoint",
+            "write_time": "checkpoint_write_time",
+            "pg_stat_checkpointer": "pg_stat_bgwriter",
+        }
+        if int(any_postgres.execute("SHOW server_version_num")[0][0]) < 170_000:
+            for new, old in before_17.items():
+                asked = {key: sql.replace(new, old) for key, sql in asked.items()}
+
+        def agrees(found: Snapshot) -> bool:
+            """Whether nothing is still on its way."""
+            return all(
+                counter(found, *key) == any_postgres.execute(sql, database=name)[0][0]
+                for key, sql in asked.items()
+            )
+
+        found = sample(url, lambda seen: counter(seen, "checkpoint_blocks") > 0 and agrees(seen))
+        assert counter(found, "checkpoints", "requested") >= 1
+        assert counter(found, "table_scans", "things", "seq") != counter(
+            found, "table_scans", "things", "index"
+        )
+
+
 def test_statements_are_ranked_by_their_time_on_every_version(any_postgres: LocalServer) -> None:
     """Those that ran since the first look, named after what they do, with their texts for a report."""
 
@@ -232,6 +280,7 @@ def test_statements_are_ranked_by_their_time_on_every_version(any_postgres: Loca
         prepare(url)
         found, texts = watch(url, look)
     calls = {key[1]: n for key, n in found.counters.items() if key[0] == "soakd_pg_statement_calls_total"}
+    assert not [label for label in calls if label.startswith("values")], "of another database"
     assert calls["insert soakd.things"] == 4  # 3, and 1 while it was prepared
     (slow,) = {key[1:] for key in found.counters if key[1].startswith("select #")}
     assert found.counters["soakd_pg_statement_seconds_total", *slow] >= 0.2
@@ -245,6 +294,7 @@ def work(server: Server, url: str) -> None:
     """Run a slow statement, and a fast one three times."""
     name = urlsplit(url).path[1:]
     server.execute("SELECT pg_sleep(0.2)", database=name)
+    server.execute("VALUES (pg_sleep(0.3)::text)")  # elsewhere
     for key in (1001, 1002, 1003):
         server.execute(
             f"INSERT INTO soakd.things SELECT n, n FROM generate_series({key}, {key}) n", database=name
@@ -433,6 +483,27 @@ def test_the_fingerprint_changes_with_the_settings_and_with_nothing_else(prepare
     assert not {"port", "data_directory", "application_name", "statement_timeout"} & given.keys()
 
 
+def test_settings_that_may_hold_secrets_or_name_places_are_not_among_those_given(
+    postgres_binaries: Path,
+) -> None:
+    """They go into the summary."""
+    hidden = {
+        "archive_command": f"true {SECRET}",
+        "primary_conninfo": f"host=x password={SECRET}",
+        "external_pid_file": "external.pid",
+    }
+    with local_server(postgres_binaries, {**TEST_SETTINGS, **hidden}) as server:
+
+        async def look(made: Watch) -> Mapping[str, str]:
+            await made.collector.collect()
+            return made.settings
+
+        given = watch(server.url, look)
+    assert given["shared_buffers"] == "4096"
+    assert not hidden.keys() & given.keys()
+    assert SECRET not in str(given)
+
+
 def test_who_may_not_see_others_still_samples_what_is_visible(prepared: str, postgres: Server) -> None:
     """What is hidden is left out, or counted as `other`: never shown as 0."""
     user, name = f"user_{uuid4().hex[:8]}", urlsplit(prepared).path[1:]
@@ -473,6 +544,9 @@ def test_a_view_that_is_refused_costs_its_figures_only_and_is_named_once(
         assert ("soakd_pg_replicas",) not in (await made.collector.collect()).gauges
         made.time = lambda: time.monotonic() + 601
         assert ("soakd_pg_replicas",) in (await made.collector.collect()).gauges
+        postgres.execute("REVOKE SELECT ON pg_stat_replication FROM PUBLIC", database=name)
+        assert ("soakd_pg_replicas",) not in (await made.collector.collect()).gauges
+        assert [event for event, _ in made.events] == ["sampler.partial"] * 2
 
     try:
         watch(postgres.database_url(name, user=user), look)
@@ -557,7 +631,7 @@ def faulty(postgres: Server) -> Iterator[Proxy]:
 
 
 def test_a_server_that_does_not_answer_holds_nobody_up_and_piles_up_no_connections(
-    prepared: str, postgres: Server, faulty: Proxy
+    prepared: str, postgres: Server, faulty: Proxy, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A sample is given up at its limit, and its connection is dropped."""
     parts = urlsplit(prepared)
@@ -584,6 +658,7 @@ def test_a_server_that_does_not_answer_holds_nobody_up_and_piles_up_no_connectio
             await sampler.sample()
 
     watch(url, look, statement_timeout=0.3, connect_timeout=2.0)
+    assert not [record for record in caplog.records if record.name == "psycopg"], "nothing was tried in vain"
 
 
 def test_no_password_is_in_what_is_said_about_a_failure(database: str, postgres: Server) -> None:
@@ -610,6 +685,7 @@ def test_samples_come_through_pgbouncer(prepared: str, pgbouncer_program: str) -
             ) == [("2s", "100ms")]
             with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
                 await asked.ask("CREATE TABLE soakd.x ()")
+            assert await asked.ask("SELECT 1") == [(1,)]
         return await until(made, lambda seen: ("soakd_pg_cache_hit_ratio",) in seen.gauges)
 
     with pgbouncer(pgbouncer_program, prepared) as url:
