@@ -11,7 +11,6 @@ from dashboards.render import SOURCE, Link, render
 
 TAG = "soakd"
 REFRESH = "10s"
-SCRAPES = "5s"  # as in the provisioning of the data source
 COLUMNS = 24
 HEADING = 1  # height of a row's heading
 _EVERY = ".+"
@@ -118,11 +117,12 @@ def _variable(
 
 def _annotations() -> list[dashboard.AnnotationQuery]:
     phase = select("soakd_run_phase")
-    working = select("soakd_run_phase", 'phase=~"warming up|running"')
+    idle = select("soakd_run_phase", 'phase=~"preparing|finished"')
     begun = f"{phase} == 1 unless ({phase} offset $__interval == 1)"
-    # Grafana asks for about a hundred points: an outage between two of them must not be missed.
-    down = f"({select('soakd_target_up')} == bool 0) and on (instance) ({working} == 1)"
-    outage = f"max_over_time(({down})[{RATE}:{SCRAPES}])"
+    # Grafana asks for about a hundred points: an outage between two of them must not be missed. Before and
+    # after the run nobody asks whether the database answers.
+    down = f"1 - min_over_time({select('soakd_target_up')}[{RATE}])"
+    outage = f"{down} unless on (instance) (max_over_time({idle}[{RATE}]) == 1)"
     gone = f"1 - min_over_time(up{{{', '.join(SCOPE)}}}[{RATE}])"
     return [
         _annotation("Run phases", begun, NEUTRAL, "{{phase}}: {{instance}}"),

@@ -17,7 +17,6 @@ from grafana_foundation_sdk.models import dashboard, units
 
 from daemon.record.metric import Metric
 from dashboards.__main__ import PAGES, text
-from dashboards.page import SCRAPES
 from dashboards.panels import Page
 from dashboards.promql import CATALOGUE, family
 from dashboards.reading import FOLDER, Document, filled, load, names, panels, rows, targets
@@ -383,6 +382,5 @@ def test_the_data_source_knows_the_scrape_interval() -> None:
     (source,) = yaml.safe_load((PROVISIONING / "datasources" / "prometheus.yml").read_text())["datasources"]
     assert (
         source["jsonData"]["timeInterval"]
-        == SCRAPES
         == yaml.safe_load(PROMETHEUS.read_text())["global"]["scrape_interval"]
     )

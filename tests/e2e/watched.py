@@ -23,6 +23,7 @@ from tests.prometheus import Prometheus, Series
 from tests.servers import (
     TEST_SETTINGS,
     LocalServer,
+    Server,
     free_port,
     local_server,
     shared_folder,
@@ -107,7 +108,7 @@ def watched(program: str, binaries: Path, folder: Path) -> Iterator[Scene]:
         _quiet_time(server)
         calm = time.time()
         with _replica(database):
-            _wait(server, "soakd_pg_replication_lag_bytes")
+            _wait(server, "soakd_pg_replication_lag_bytes > 0")
             _locks(server, database, file)
             _killed_engine(server, on_sqlite)
         _outage(server, database)
@@ -214,13 +215,13 @@ def _outage(server: Prometheus, database: LocalServer) -> None:
 
 @contextmanager
 def _replica(database: LocalServer) -> Iterator[None]:
-    """Run a standby server that streams from the first one."""
+    """Run a standby server that receives the WAL of the first one and does not replay it."""
     folder = shared_folder("soakd-replica-")
     data, port = folder / "data", free_port()
-    copied = ("-D", str(data), "-R", "--checkpoint=fast", "--no-sync")
-    try:
+    with ExitStack() as stack:
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
         subprocess.run(
-            [database.binaries / "pg_basebackup", "-d", database.url, *copied],
+            [database.binaries / "pg_basebackup", "-d", database.url, "-D", data, "-R", "--checkpoint=fast"],
             cwd=folder, check=True, capture_output=True, **unprivileged(),
         )  # fmt: skip
         options = (f"unix_socket_directories={folder}", "fsync=off", "shared_buffers=16MB")
@@ -230,9 +231,15 @@ def _replica(database: LocalServer) -> Iterator[None]:
                 [database.binaries / "postgres", "-D", data, "-p", str(port), *arguments],
                 cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **unprivileged(),
             )  # fmt: skip
-        try:
-            yield
-        finally:
-            stop_process(process, signal.SIGQUIT)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        stack.callback(stop_process, process, signal.SIGQUIT)
+        standby = Server(database.url.replace(f":{database.port}", f":{port}"))
+        eventually(lambda: _paused(standby) or None, SEEN_WITHIN, "a standby server")
+        yield
+
+
+def _paused(standby: Server) -> bool:
+    try:
+        standby.execute("SELECT pg_wal_replay_pause()")
+    except psycopg.OperationalError:
+        return False
+    return True
