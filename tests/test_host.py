@@ -175,21 +175,23 @@ def test_what_a_system_does_not_offer_has_no_series_and_is_no_error(tmp_path: Pa
 
 
 def test_this_machine_moves_its_figures(tmp_path: Path) -> None:
-    """Half a second of work is seen in the CPU time, and free space is what the system says.
+    """Work is seen in the CPU time, and free space is what the system says.
 
     The kernel says of idle and iowait that they may go down again.
     """
-    before = sample(tmp_path, Path("/"))
-    until = time.process_time() + 0.5
-    while time.process_time() < until:
-        pass
-    after = sample(tmp_path, Path("/"))
+    cpu = "soakd_host_cpu_seconds_total"
+    after = before = sample(tmp_path, Path("/"))
 
     def grown(*key: str) -> float:
         return after.counters[key] - before.counters[key]
 
-    cpu = "soakd_host_cpu_seconds_total"
-    assert grown(cpu, "user") + grown(cpu, "nice") >= 0.3
+    give_up = time.monotonic() + 20.0
+    while grown(cpu, "user") + grown(cpu, "nice") < 0.3:  # the kernel counts in ticks, and not every one
+        assert time.monotonic() < give_up, "a busy processor is not seen"
+        until = time.process_time() + 0.1
+        while time.process_time() < until:
+            pass
+        after = sample(tmp_path, Path("/"))
     assert all(grown(*key) >= 0 for key in after.counters if key not in {(cpu, "idle"), (cpu, "iowait")})
     stat = os.statvfs(tmp_path)
     assert after.gauges["soakd_host_disk_size_bytes",] == stat.f_blocks * stat.f_frsize

@@ -25,6 +25,7 @@ IMPORTED_AS = {
     "pydantic_settings": "pydantic-settings",
     "yaml": "pyyaml",
 }
+TYPES = "_typeshed"  # known to type checkers alone
 PIN = re.compile(r"^([a-z0-9][a-z0-9.-]*)==([\w.]+)(?: ; (.+?))? \\$", re.MULTILINE)
 
 
@@ -131,7 +132,7 @@ def test_what_is_imported_is_declared_and_what_is_declared_is_imported() -> None
                 imported |= {alias.name.partition(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.module:
                 imported.add(node.module.partition(".")[0])
-    libraries = {IMPORTED_AS.get(name, name) for name in imported - sys.stdlib_module_names - {"daemon"}}
+    libraries = {IMPORTED_AS.get(name, name) for name in imported - sys.stdlib_module_names - {"daemon", TYPES}}
     assert libraries == declared(PROJECT["project"]["dependencies"])
 
 

@@ -45,10 +45,10 @@ def test_the_engines_that_live_are_known_by_their_process_ids() -> None:
 @pytest.mark.parametrize(
     ("values", "names"),
     [
-        ({"target": POSTGRES}, ["postgres", "statements"]),
-        ({"target": POSTGRES, "samplers": {"statements": 0}}, ["postgres"]),
+        ({"target": POSTGRES}, ["host", "postgres", "statements"]),
+        ({"target": POSTGRES, "samplers": {"statements": 0}}, ["host", "postgres"]),
         ({"target": POSTGRES, "samplers": {"interval": 0}}, []),
-        ({"target": "null://"}, []),
+        ({"target": "null://"}, ["host"]),
     ],
 )
 def test_the_collectors_are_those_of_the_target(values: dict[str, Any], names: list[str]) -> None:

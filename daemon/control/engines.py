@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -34,6 +35,16 @@ class EngineProcess(NamedTuple):
     socket: socket.socket
     counters: mmap.mmap
     stderr: IO[bytes]
+
+
+def kill(process: asyncio.subprocess.Process) -> None:
+    """End a process the hard way.
+
+    `process.kill()` would first look whether it has ended, and with that take its exit status from
+    the thread of asyncio that waits for it, which then complains of an unknown process.
+    """
+    with suppress(ProcessLookupError):
+        os.kill(process.pid, signal.SIGKILL)
 
 
 async def start_engine() -> EngineProcess:

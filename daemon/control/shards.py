@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import IO, Protocol
 
 from daemon.clock import Clock
-from daemon.control.engines import EngineProcess, start_engine
+from daemon.control.engines import EngineProcess, kill, start_engine
 from daemon.errors import TargetError
 from daemon.load.messages import (
     Channel,
@@ -176,7 +176,7 @@ class Shard:
         """End the process the hard way."""
         self._stopping = True
         if self.lives and self.lives[-1].alive:
-            self.lives[-1].process.kill()
+            kill(self.lives[-1].process)
 
     def snapshot(self) -> Snapshot:
         """Return what all lives have counted, and the present state of the last one."""
@@ -206,7 +206,7 @@ class Shard:
         try:
             await asyncio.wait_for(life.process.wait(), KILL_AFTER)
         except TimeoutError:
-            life.process.kill()
+            kill(life.process)
             await life.process.wait()
 
     def _bury(self, life: Life) -> None:

@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack
 
 from daemon.clock import SystemClock
 from daemon.config.settings import Settings
-from daemon.control.engines import EngineProcess, start_engine
+from daemon.control.engines import EngineProcess, kill, start_engine
 from daemon.control.signals import Signals
 
 
@@ -36,5 +36,5 @@ async def _end(engines: list[EngineProcess]) -> None:
     """See that the processes are gone before the event loop is, which else would complain."""
     for engine in engines:
         if engine.process.returncode is None:
-            engine.process.kill()
+            kill(engine.process)
         await engine.process.wait()
