@@ -248,6 +248,14 @@ def test_the_table_shows_rates_percentiles_and_the_row_account() -> None:
     assert "10 of 100 rows on average, by size 10 · timeout 1" in text
 
 
+def test_rows_of_the_warm_up_are_told_from_figures_without_it() -> None:
+    """The books are those of the whole run; a batch of the warm-up is not to be looked for elsewhere."""
+    assert "warm-up" not in shown(summarize(facts={"config": {"warmup": "0"}}))
+    lines = shown(summarize(facts={"config": {"warmup": "90s"}})).splitlines()
+    (rows,) = [n for n, line in enumerate(lines) if line.startswith("rows")]
+    assert lines[rows + 1].strip() == "with the warm-up of 90s, which all other figures leave out"
+
+
 def test_eighty_columns_are_enough_for_large_numbers() -> None:
     """A run of weeks: nothing is cut off and no line of the table is folded."""
     snapshot = recorded()

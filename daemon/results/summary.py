@@ -68,10 +68,11 @@ def build_summary(
     pools: Mapping[str, PoolPlan],
     rows: Mapping[str, int],
 ) -> Json:
-    """Return the summary.
+    """Return the summary: of the measured part, but for `rows`, which are those of the whole run.
 
-    Percentiles are of response time unless they stand under another name; those of nothing
-    are None.
+    An operation of the warm-up is in no figure, its row is in the books all the same: so there may
+    be more rows committed than operations or rows in batches. Percentiles are of response time
+    unless they stand under another name; those of nothing are None.
 
     Args:
         facts: what there is to say besides figures.

@@ -143,6 +143,9 @@ def _facts(summary: Json) -> Iterator[tuple[str, str]]:
         yield name, _pool_line(pool)
     if "writer" in summary["pools"]:
         yield "rows", _rows_line(summary["rows"])
+        warmup = summary["config"].get("warmup", "0")
+        if warmup != "0":
+            yield "rows", f"with the warm-up of {warmup}, which all other figures leave out"
     if summary["flushes"]["ok"] or summary["flushes"]["error"]:
         yield from _flush_lines(summary["flushes"])
     for name, op in summary["ops"].items():
