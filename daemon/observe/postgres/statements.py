@@ -143,7 +143,7 @@ class StatementsCollector:
 
     async def _learn(self, session: Session, place: Place, shown: Sequence[int]) -> None:
         """Know the texts and names of those that are shown, and of no others."""
-        new = [queryid for queryid in shown if queryid not in self._texts]
+        new = [queryid for queryid in shown if not self._texts.get(queryid)]
         if new:
             rows = await session.ask(TEXTS.format(relation=place.texts, longest=LONGEST), (new,))
             self._texts.update(rows)
