@@ -15,7 +15,7 @@ COMPILE := --universal --python-version 3.11 --generate-hashes --no-emit-index-u
 CODE := daemon tests bench docs dashboards
 
 .DEFAULT_GOAL := help
-.PHONY: run test bench lint type format docs dashboards lock clean help
+.PHONY: run test bench lint type format docs dashboards preview lock clean help
 
 run: $(VENV)/.soakd ## one minute of load on a new SQLite file, live view, metrics at http://127.0.0.1:8080/metrics
 	@mkdir -p $(DATA)
@@ -45,6 +45,9 @@ docs: $(VENV)/.dev ## write docs/configuration.md and the tables of README.md an
 
 dashboards: $(VENV)/.dev ## write Grafana's dashboards in deploy/grafana/dashboards anew from the code
 	$(BIN)/python -m dashboards
+
+preview: $(VENV)/.dev ## draw docs/preview anew from a run of four minutes; needs Prometheus and PostgreSQL
+	$(BIN)/python -m dashboards.preview
 
 lock: ## newest allowed versions of all dependencies into the lock files
 	$(PYTHON) -m venv $(VENV)-lock

@@ -254,5 +254,6 @@ PAGE = Page(
     title="soakd · Batch writer",
     description="Do rows get through, and what makes, slows and fails batches?",
     marker="soakd_batch_queue_rows",
+    instance="soakd",
     rows=(FIRST, ROWS, MAKING, WRITING, FAILURES),
 )

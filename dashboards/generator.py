@@ -116,7 +116,7 @@ PROCESS = Row(
             width=6,
             stacked=True,
             bars=True,
-            none="no",
+            none="none has died",
         ),
         Lines(
             "How much goes over the network?",

@@ -107,7 +107,6 @@ MACHINE = Row(
                 limit(QUOTA, "quota · {{instance}}"),
             ),
             colours={"steal": BAD, "iowait": WARN, "user": "blue", "system": "purple"},
-            stacked=True,
             width=6,
             none=NONE,
         ),
@@ -233,6 +232,7 @@ PAGE = Page(
     description="Can the figures be trusted? soakd itself, and the machine that it runs on: with a "
     "database elsewhere these are not the database's.",
     marker="soakd_build_info",
+    instance="soakd",
     choices=("pool",),
     rows=(FIRST, GENERATOR, MACHINE, DISK, PROCESS, SAMPLERS),
 )

@@ -151,7 +151,7 @@ THROUGHPUT = Row(
             "ops",
             (
                 Query(OK, "{{pool}} · {{instance}}"),
-                Query(floor(OK, line=True), "{{pool}} floor · {{instance}}", "light-blue", dashed=True),
+                Query(floor(OK, line=True), "{{pool}} floor · {{instance}}", dashed=True),
                 limit(TARGET, "{{pool}} target · {{instance}}"),
             ),
             colours=POOLS,
@@ -175,7 +175,8 @@ THROUGHPUT = Row(
             "The run, its workload, the database, and the versions of soakd and Python.",
             "none",
             (
-                Query(select("soakd_run_info"), "{{workload}} on {{backend}}, run {{run_id}}"),
+                Query(select("soakd_run_info"), "{{workload}} on {{backend}}"),
+                Query(select("soakd_run_info"), "run {{run_id}}"),
                 Query(select("soakd_build_info"), "soakd {{version}}, Python {{python}}"),
             ),
             names=True,
@@ -316,6 +317,7 @@ PAGE = Page(
     title="soakd · Soak overview",
     description="Does the database hold the load, and if not, where does it hurt? Begin with the first row.",
     marker="soakd_build_info",
+    instance="soakd",
     choices=("pool", "op"),
     rows=(FIRST, THROUGHPUT, LATENCY, FAILURES, BATCHES),
 )

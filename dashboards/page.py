@@ -6,7 +6,7 @@ from itertools import count
 from grafana_foundation_sdk.models import dashboard
 
 from dashboards.panels import BAD, NEUTRAL, WARN, Page, Panel, Row
-from dashboards.promql import RATE, SCOPE, among, select
+from dashboards.promql import RATE, SCOPE, SHOWN, among, select
 from dashboards.render import SOURCE, Link, render
 
 TAG = "soakd"
@@ -30,7 +30,7 @@ def build(page: Page) -> dashboard.Dashboard:
         refresh=REFRESH,
         panels=_laid_out(page.rows),
         templating=dashboard.DashboardDashboardTemplating(list_val=_variables(page)),
-        annotations=dashboard.AnnotationContainer(list_val=_annotations()),
+        annotations=dashboard.AnnotationContainer(list_val=_annotations(page.backend)),
         links=[
             Link(
                 title="soakd",
@@ -89,15 +89,22 @@ def _variables(page: Page) -> list[dashboard.VariableModel]:
             query="prometheus",
         ),
         _variable("job", "Job", page.marker, hide=job),
-        _variable("instance", "Instance", f'{page.marker}{{job=~"$job"}}'),
+        _variable("instance", "Instance", f'{page.marker}{{job=~"$job"}}', first=page.instance),
         *(_variable(label, _LABELS[label], offered[label]) for label in page.choices),
     ]
 
 
 def _variable(
-    label: str, heading: str, series: str, hide: dashboard.VariableHide = dashboard.VariableHide.DONT_HIDE
+    label: str,
+    heading: str,
+    series: str,
+    *,
+    hide: dashboard.VariableHide = dashboard.VariableHide.DONT_HIDE,
+    first: str = "",
 ) -> dashboard.VariableModel:
     query = f"label_values({series}, {label})"
+    # One that is not there is passed over for all that are.
+    text, value = (first, first) if first else ("All", "$__all")
     return dashboard.VariableModel(
         type_val=dashboard.VariableType.QUERY,
         name=label,
@@ -106,7 +113,7 @@ def _variable(
         datasource=SOURCE,
         query={"query": query, "refId": f"variable-{label}"},
         definition=query,
-        current=dashboard.VariableOption(selected=True, text=["All"], value=["$__all"]),
+        current=dashboard.VariableOption(selected=True, text=[text], value=[value]),
         refresh=dashboard.VariableRefresh.ON_TIME_RANGE_CHANGED,
         sort=dashboard.VariableSort.ALPHABETICAL_ASC,
         multi=True,
@@ -115,19 +122,23 @@ def _variable(
     )
 
 
-def _annotations() -> list[dashboard.AnnotationQuery]:
+def _annotations(backend: str) -> list[dashboard.AnnotationQuery]:
     phase = select("soakd_run_phase")
+    begun = f"({phase} == 1 unless ({phase} offset $__interval == 1))"
+    # Before and after the run nobody asks whether the database answers.
     idle = select("soakd_run_phase", 'phase=~"preparing|finished"')
-    begun = f"{phase} == 1 unless ({phase} offset $__interval == 1)"
-    # Grafana asks for about a hundred points: an outage between two of them must not be missed. Before and
-    # after the run nobody asks whether the database answers.
+    # Grafana asks for about a hundred points: an outage between two of them must not be missed.
     down = f"1 - min_over_time({select('soakd_target_up')}[{RATE}])"
-    outage = f"{down} unless on (instance) (max_over_time({idle}[{RATE}]) == 1)"
-    gone = f"1 - min_over_time(up{{{', '.join(SCOPE)}}}[{RATE}])"
+    outage = f"({down} unless on (instance) (max_over_time({idle}[{RATE}]) == 1))"
+    gone = f"(1 - min_over_time(up{{{', '.join(SCOPE)}}}[{RATE}]))"
+    info = select("soakd_run_info", f'backend="{backend}"')
+    here = f" and on (instance) last_over_time({info}[{SHOWN}])" if backend else ""
     return [
-        _annotation("Run phases", begun, NEUTRAL, "{{phase}}: {{instance}}"),
-        _annotation("Outages of the database", outage, BAD, "no answer from the database: {{instance}}"),
-        _annotation("soakd not reached", gone, WARN, "no figures from soakd: {{instance}}"),
+        _annotation("Run phases", begun + here, NEUTRAL, "{{phase}}: {{instance}}"),
+        _annotation(
+            "Outages of the database", outage + here, BAD, "no answer from the database: {{instance}}"
+        ),
+        _annotation("soakd not reached", gone + here, WARN, "no figures from soakd: {{instance}}"),
     ]
 
 

@@ -21,7 +21,7 @@ class Query(NamedTuple):
     Attributes:
         expr: PromQL.
         legend: name of its series, with `{{label}}`.
-        colour: of its series, in shades where there are several; empty: each its own.
+        colour: of its series; empty: each its own.
         dashed: it is a limit, a target or a floor: a line without an area.
     """
 
@@ -190,8 +190,10 @@ class Page(NamedTuple):
         title: in the list of dashboards and on top of the page.
         description: what it is for.
         marker: a metric that only the instances have which it is about.
+        instance: chosen at first, by the name that deploy/prometheus.yml gives it.
         rows: from top to bottom.
         choices: labels that its reader chooses from beside the instance.
+        backend: of the runs that it is about; empty: any.
     """
 
     name: str
@@ -199,5 +201,7 @@ class Page(NamedTuple):
     title: str
     description: str
     marker: str
+    instance: str
     rows: Sequence[Row]
     choices: Sequence[str] = ()
+    backend: str = ""

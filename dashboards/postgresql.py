@@ -173,7 +173,10 @@ BLOCKING = Row(
             "Version, and a fingerprint of its settings: when it changes in the middle, figures from before "
             "and after cannot be compared.",
             "none",
-            (Query(select("soakd_pg_info"), "PostgreSQL {{version}}, settings {{settings}}"),),
+            (
+                Query(select("soakd_pg_info"), "PostgreSQL {{version}}"),
+                Query(select("soakd_pg_info"), "settings {{settings}}"),
+            ),
             none=NONE,
             names=True,
             width=6,
@@ -290,5 +293,7 @@ PAGE = Page(
     title="soakd · PostgreSQL",
     description="What the server does under the load, what it waits for, and whether it stays healthy.",
     marker="soakd_pg_info",
+    instance="soakd",
+    backend="postgres",
     rows=(FIRST, SESSIONS, BLOCKING, WORK, LOG, TABLES, MORE),
 )

@@ -209,13 +209,13 @@ def _style(panel: Lines) -> common.GraphFieldConfig:
 
 
 def _named(beginning: str, colour: str) -> dashboard.DashboardFieldConfigSourceOverrides:
-    return _override("byRegexp", f"/^{beginning}\\b/", {"color": {"mode": "shades", "fixedColor": colour}})
+    return _override("byRegexp", f"/^{beginning}\\b/", {"color": {"mode": "fixed", "fixedColor": colour}})
 
 
 def _styled(number: int, query: Query) -> dashboard.DashboardFieldConfigSourceOverrides:
     properties: dict[str, object] = {}
     if query.colour:
-        properties["color"] = {"mode": "shades", "fixedColor": query.colour}
+        properties["color"] = {"mode": "fixed", "fixedColor": query.colour}
     if query.dashed:
         properties["custom.lineStyle"] = {"fill": "dash", "dash": [8, 6]}
         properties["custom.fillOpacity"] = 0

@@ -203,14 +203,14 @@ BUSY = Row(
             ),
             steps=rising(0.1, 1),
             log=True,
-            none=NONE,
+            none="no waits",
         ),
         Heatmap(
             "How are waits spread?",
             "The darker, the more waits were that long.",
             "s",
             spread(WAITS),
-            none=NONE,
+            none="no waits",
         ),
     ),
 )
@@ -286,6 +286,8 @@ PAGE = Page(
     title="soakd · SQLite WAL",
     description="Does the WAL stay small, do checkpoints get through, and who waits for whom?",
     marker="soakd_sqlite_wal_bytes",
+    instance="soakd-sqlite",
+    backend="sqlite",
     choices=("pool",),
     rows=(FIRST, LOG, CHECKPOINTS, BUSY, FILE),
 )

@@ -14,10 +14,13 @@ import yaml
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from grafana_foundation_sdk.models import dashboard, units
+from PIL import Image
 
 from daemon.record.metric import Metric
 from dashboards.__main__ import PAGES, text
 from dashboards.panels import Page
+from dashboards.preview.draw import PANELS, outline
+from dashboards.preview.look import colour, judged, readable
 from dashboards.promql import CATALOGUE, family
 from dashboards.reading import FOLDER, Document, filled, load, names, panels, rows, targets
 from dashboards.uncharted import NOT_CHARTED
@@ -384,3 +387,44 @@ def test_the_data_source_knows_the_scrape_interval() -> None:
         source["jsonData"]["timeInterval"]
         == yaml.safe_load(PROMETHEUS.read_text())["global"]["scrape_interval"]
     )
+
+
+# --- preview
+
+
+@every_dashboard
+def test_the_preview_shows_the_panels_that_there_are(name: str) -> None:
+    """In a picture stand the titles and units of the panels that it was drawn from."""
+    with Image.open(ROOT / "docs" / "preview" / f"{name}.png") as picture:
+        assert picture.info[PANELS] == outline(load(name)), "run `make preview`"
+        assert picture.width > 1000
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "decimals", "text"),
+    [
+        (0.0123, "s", None, "12.3 ms"),
+        (0.00009, "s", None, "90 µs"),
+        (0.0, "s", None, "0 s"),
+        (3.5, "s", None, "3.5 s"),
+        (125.0, "s", None, "2m 5s"),
+        (0.995, "percentunit", 1, "99.5 %"),
+        (1536.0, "bytes", None, "1.5 KiB"),
+        (0.0, "binBps", None, "0 B/s"),
+        (12_345.0, "rowsps", None, "12.3 K rows/s"),
+        (817.0, "ops", None, "817 ops/s"),
+        (3.0, "none", None, "3"),
+        (10_000.0, "short", None, "10 K"),
+    ],
+)
+def test_the_preview_writes_values_in_their_units(
+    value: float, unit: str, decimals: int | None, text: str
+) -> None:
+    assert readable(value, unit, decimals) == text
+
+
+def test_the_preview_colours_values_by_their_thresholds() -> None:
+    steps = ((None, "green"), (0.1, "orange"), (0.2, "red"))
+    assert [judged(value, steps) for value in (0.0, 0.1, 0.5)] == [
+        colour(name) for name in ("green", "orange", "red")
+    ]

@@ -10,7 +10,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
+from dashboards.preview.draw import PANELS, outline, picture
+from dashboards.preview.figures import Shown
 from dashboards.reading import load, names
 from tests import prometheus
 from tests.e2e.watched import EVERYTHING, POSTGRES, SQLITE, Place, Scene, watched
@@ -147,6 +150,16 @@ def test_variables_offer_something_to_choose_from(scene: Scene, name: str) -> No
     assert offered.get("pool", {"writer", "reader"}) == {"writer", "reader"}
     assert {"append", "by_key"} <= offered.get("op", {"append", "by_key"})
     assert set(offered) <= set(EVERYTHING)
+
+
+@pytest.mark.parametrize("name", ["soak-overview", "postgresql"])
+def test_the_preview_can_be_drawn(scene: Scene, name: str, tmp_path: Path) -> None:
+    """These two have every kind of panel between them."""
+    path = tmp_path / "preview.png"
+    picture(load(name), Shown(scene.server, scene.begin, scene.end), path)
+    with Image.open(path) as drawn:
+        assert drawn.info[PANELS] == outline(load(name))
+        assert len(drawn.getcolors() or ()) > 50  # more than ground and letters
 
 
 def test_every_rule_works_and_every_recording_gives_data(scene: Scene) -> None:
