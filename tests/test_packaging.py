@@ -132,7 +132,9 @@ def test_what_is_imported_is_declared_and_what_is_declared_is_imported() -> None
                 imported |= {alias.name.partition(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.module:
                 imported.add(node.module.partition(".")[0])
-    libraries = {IMPORTED_AS.get(name, name) for name in imported - sys.stdlib_module_names - {"daemon", TYPES}}
+    libraries = {
+        IMPORTED_AS.get(name, name) for name in imported - sys.stdlib_module_names - {"daemon", TYPES}
+    }
     assert libraries == declared(PROJECT["project"]["dependencies"])
 
 

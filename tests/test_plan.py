@@ -139,6 +139,14 @@ def test_only_one_engine_of_a_run_pins_a_reader() -> None:
     assert options["pinned_reader"] == 0
 
 
+def test_engines_on_sqlite_keep_to_a_processor_each_and_the_supervisor_does_not() -> None:
+    given = settings(TARGETS[0], shards=2)
+    assert [one.backend[1]["processor"] for one in plans(given)] == [0, 1]
+    assert plan.backend_options(given, writers=1, readers=1, role="control")[1]["processor"] is None
+    free = settings(TARGETS[0], shards=2, sqlite={"one_processor": False})
+    assert [one.backend[1]["processor"] for one in plans(free)] == [None, None]
+
+
 @pytest.mark.parametrize("target", TARGETS)
 def test_the_options_of_a_backend_are_what_its_class_takes(target: str) -> None:
     kind, options = plans(settings(target))[0].backend

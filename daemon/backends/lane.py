@@ -173,9 +173,16 @@ class Lanes(Generic[J]):
         return {"busy": len(self._lanes) - idle, "idle": idle, "waiting": len(self._waiting)}
 
     def _wake(self, lanes: int) -> None:
-        for _ in range(lanes):
-            with suppress(IndexError):
-                self._idle.pop().wake.release()
+        """Wake so many, the first ones first: see `processors`."""
+        for lane in self._lanes:
+            if not lanes:
+                return
+            try:
+                self._idle.remove(lane)
+            except ValueError:  # it is awake
+                continue
+            lane.wake.release()
+            lanes -= 1
 
     def _drain(self) -> None:
         """Hand what is finished to those who wait for it."""

@@ -9,6 +9,7 @@ import apsw
 from daemon.backends.base import INFINITY, SQLITE, Notify
 from daemon.backends.gate import Gate
 from daemon.backends.lane import Lanes
+from daemon.backends.processors import keep_to_one
 from daemon.backends.sqlite_connection import Pragmas
 from daemon.backends.sqlite_figures import size
 from daemon.backends.sqlite_file import (
@@ -53,6 +54,7 @@ class SqliteBackend:
         cache_size: int,
         mmap_size: int,
         reader_lanes: int,
+        processor: int | None = None,
         pinned_reader: float,
         clock: Clock,
         notify: Notify,
@@ -69,6 +71,9 @@ class SqliteBackend:
             cache_size: page cache of each connection, bytes.
             mmap_size: bytes of the file to map into memory; 0: none.
             reader_lanes: threads that read, ≥ 1.
+            processor: keep the loop that opens the backend, the writing and the first reading lane to
+                one processor, of which this is the number; None: leave them where they are. Further
+                reading lanes, which serve slow reads, use all processors.
             pinned_reader: how long a read transaction is held open, again and again, s; 0: none is.
             clock: monotonic time.
             notify: told when that transaction begins and ends.
@@ -79,6 +84,7 @@ class SqliteBackend:
         self._pragmas = Pragmas(synchronous, busy_timeout, cache_size, mmap_size, page_size, wal_limit)
         self.wal = WalPolicy(checkpoint_pages, wal_limit)
         self._reader_lanes = reader_lanes
+        self._processor = processor
         self._pinned_seconds = pinned_reader
         self._pinned: PinnedReader | None = None
         self._gate: Gate | None = None
@@ -98,8 +104,17 @@ class SqliteBackend:
             call_readers=self._call_readers,
             call_writer=self._call_writer,
         )
+        all_processors = frozenset[int]() if self._processor is None else keep_to_one(self._processor)
         self._sessions = [
-            Session(path, self._pragmas, self.wal, gate, self._clock, read_only=number > 0)
+            Session(
+                path,
+                self._pragmas,
+                self.wal,
+                gate,
+                self._clock,
+                read_only=number > 0,
+                processors=all_processors if number > 1 else frozenset(),
+            )
             for number in range(1 + self._reader_lanes)
         ]
         self._writer = Lanes("sqlite-writer", self._sessions[:1], self._clock)

@@ -9,6 +9,7 @@ import apsw
 
 from daemon.backends.gate import Gate
 from daemon.backends.lane import INFINITY
+from daemon.backends.processors import roam
 from daemon.backends.sqlite_busy import BusyHandler
 from daemon.backends.sqlite_checkpoint import Checkpointer
 from daemon.backends.sqlite_connection import Pragmas, connect
@@ -85,18 +86,27 @@ class Session:
     """
 
     def __init__(
-        self, path: Path, pragmas: Pragmas, wal: WalPolicy, gate: Gate, clock: Clock, *, read_only: bool
+        self,
+        path: Path,
+        pragmas: Pragmas,
+        wal: WalPolicy,
+        gate: Gate,
+        clock: Clock,
+        *,
+        read_only: bool,
+        processors: frozenset[int] = frozenset(),
     ) -> None:
         """Take the settings.
 
         The session that is not `read_only` looks after the `wal`; the others wait at the `gate`
-        when it asks them to.
+        when it asks them to. The thread may use the `processors`; none: those that it has.
         """
         self._path = path
         self._pragmas = pragmas
         self._wal = wal
         self._gate = gate
         self._read_only = read_only
+        self._processors = processors
         self._now = clock.now
         self._deadline = INFINITY
         self._busy = BusyHandler(pragmas.busy_timeout, lambda: self._deadline, clock)
@@ -113,6 +123,7 @@ class Session:
         Raises:
             TargetError: the file cannot be used.
         """
+        roam(self._processors)
         self._connection = connection = connect(self._path, self._pragmas, read_only=self._read_only)
         self._cursor = connection.cursor()
         self._tx = SqliteTx(connection, read_only=self._read_only)

@@ -149,6 +149,11 @@ class Sqlite(Section):
     reader_lanes: int = Field(
         2, ge=1, le=64, description="Threads, each with a connection, that run the reads of a shard."
     )
+    one_processor: bool = Field(
+        True,
+        description="Keep an engine's event loop, its writing and its first reading lane to one processor: "
+        "to wake an idle one takes longer than a point read. Lanes for slow reads use all.",
+    )
     pinned_reader: Duration = Field(
         0.0,
         description="Hold a read transaction open for so long, again and again, which keeps the WAL from "
@@ -278,7 +283,9 @@ class Settings(Section):
     )
     workload: Literal["events"] = Field("events", description="What the pools do.")
     duration: Duration = Field(60.0, description="Length of the run after warm-up; 0: until stopped.")
-    warmup: Duration = Field(0.0, description="Load before the measured part; the summary counts its rows and nothing else of it.")
+    warmup: Duration = Field(
+        0.0, description="Load before the measured part; the summary counts its rows and nothing else of it."
+    )
     seed: int | None = Field(None, ge=0, description="Makes keys and payloads repeatable; unset: drawn anew.")
     shards: int = Field(1, ge=1, le=MAX_SHARDS, description="Engine processes that share the load.")
     summary: Path | None = Field(None, description="File to write the summary to, as JSON.")

@@ -37,7 +37,7 @@ def engine_plan(
             writers=writers,
             readers=readers,
             role=f"{identity.run}/{shard}.{identity.epoch}",
-            pins=shard == 0,
+            shard=shard,
         ),
         workload=(settings.workload, workload_options(settings)),
         pools={
@@ -94,7 +94,7 @@ def workload_options(settings: Settings) -> Mapping[str, Any]:
 
 
 def backend_options(
-    settings: Settings, *, writers: int, readers: int, role: str, pins: bool = False
+    settings: Settings, *, writers: int, readers: int, role: str, shard: int | None = None
 ) -> tuple[str, Mapping[str, Any]]:
     """Return the kind of the target, and the keyword arguments of its backend's class.
 
@@ -103,13 +103,18 @@ def backend_options(
         writers: writers that the backend serves.
         readers: readers that the backend serves.
         role: what the connections are for, shown in `pg_stat_activity`.
-        pins: this is the one backend of the run that holds `sqlite.pinned_reader`.
+        shard: number of the engine that it is for, the first of which holds `sqlite.pinned_reader`; None:
+            the supervisor.
     """
     target = parse_target(settings.target.get_secret_value())
     if target.kind == "sqlite":
         lite = settings.sqlite
-        pinned = lite.pinned_reader if pins else 0.0
-        return "sqlite", {**lite.model_dump(), "path": target.path, "pinned_reader": pinned}
+        return "sqlite", {
+            **lite.model_dump(exclude={"one_processor"}),
+            "path": target.path,
+            "pinned_reader": lite.pinned_reader if shard == 0 else 0.0,
+            "processor": shard if lite.one_processor else None,
+        }
     if target.kind == "null":
         return "null", settings.null.model_dump()
     server = settings.postgres
