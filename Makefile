@@ -46,7 +46,7 @@ docs: $(VENV)/.dev ## write docs/configuration.md and the tables of README.md an
 dashboards: $(VENV)/.dev ## write Grafana's dashboards in deploy/grafana/dashboards anew from the code
 	$(BIN)/python -m dashboards
 
-preview: $(VENV)/.dev ## draw docs/preview anew from a run of four minutes; needs Prometheus and PostgreSQL
+preview: $(VENV)/.dev ## draw docs/preview anew from a run of three minutes; needs Prometheus and PostgreSQL
 	$(BIN)/python -m dashboards.preview
 
 lock: ## newest allowed versions of all dependencies into the lock files

@@ -19,6 +19,17 @@ from dashboards.promql import growth, highest, mean, quantile, rate, some, sprea
 
 FAILED = 'outcome="error"'
 LOST = 'outcome=~"failed|abandoned"'
+ERRORS = {
+    "connection": BAD,
+    "disk_full": "dark-red",
+    "timeout": WARN,
+    "deadlock": "purple",
+    "serialization": "light-purple",
+    "lock_timeout": "yellow",
+    "busy": "light-yellow",
+    "constraint": "blue",
+    "other": LIMIT,
+}
 # A timeout of 0 is group commit: there is no time to wait for, and no line to be drawn.
 TIMEOUT = f"({total('soakd_batch_timeout_seconds')} > 0)"
 
@@ -227,6 +238,7 @@ FAILURES = Row(
             "Retries per second by class of error. A retry never writes a row twice.",
             "ops",
             (Query(some(rate("soakd_retries_total", by="class")), "{{class}} · {{instance}}"),),
+            colours=ERRORS,
             stacked=True,
             width=6,
             bars=True,

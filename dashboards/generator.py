@@ -5,6 +5,12 @@ from dashboards.promql import highest, quantile, rate, select, some, total
 
 NONE = "not sampled"
 LAG = "soakd_schedule_lag_seconds"
+LATE = {
+    "writer p50": "light-blue",
+    "writer p99": "blue",
+    "reader p50": "light-purple",
+    "reader p99": "purple",
+}
 # A limit of 0 is none: there is no line to be drawn.
 MEMORY_LIMIT = f"({highest('soakd_host_cgroup_memory_limit_bytes')} > 0)"
 
@@ -59,6 +65,7 @@ GENERATOR = Row(
                 Query(quantile(0.5, LAG, by="pool"), "{{pool}} p50 · {{instance}}"),
                 Query(quantile(0.99, LAG, by="pool"), "{{pool}} p99 · {{instance}}"),
             ),
+            colours=LATE,
             steps=rising(0.01, 0.1),
             log=True,
         ),
@@ -94,6 +101,7 @@ PROCESS = Row(
                     total("soakd_process_threads", by="process"), "threads of the {{process}} · {{instance}}"
                 ),
             ),
+            colours={"descriptors": "blue", "threads": "purple"},
             width=6,
             none=NONE,
         ),
@@ -123,6 +131,7 @@ PROCESS = Row(
             "Bytes per second of the machine, loopback excluded.",
             "binBps",
             (Query(rate("soakd_host_network_bytes_total", by="direction"), "{{direction}} · {{instance}}"),),
+            colours={"receive": "purple", "transmit": "blue"},
             width=6,
             none=NONE,
         ),

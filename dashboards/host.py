@@ -4,6 +4,15 @@ from dashboards.generator import GENERATOR, NONE, PROCESS, SAMPLERS
 from dashboards.panels import BAD, GOOD, WARN, Lines, Page, Query, Row, Stat, falling, limit, rising
 from dashboards.promql import growth, highest, lowest, quantile, quantile_shown, rate, total
 
+MODES = {
+    "user": "blue",
+    "nice": "light-blue",
+    "system": "purple",
+    "irq": "yellow",
+    "softirq": "light-yellow",
+    "iowait": WARN,
+    "steal": BAD,
+}
 CPUS = highest("soakd_host_cpus")
 STEAL = 'mode="steal"'
 BUSY = 'mode!~"idle|iowait"'
@@ -106,7 +115,7 @@ MACHINE = Row(
                 limit(CPUS, "processors · {{instance}}"),
                 limit(QUOTA, "quota · {{instance}}"),
             ),
-            colours={"steal": BAD, "iowait": WARN, "user": "blue", "system": "purple"},
+            colours=MODES,
             width=6,
             none=NONE,
         ),
@@ -126,6 +135,7 @@ MACHINE = Row(
                     BAD,
                 ),
             ),
+            colours={"cpu": "blue", "io": "purple", "memory": "yellow"},
             steps=rising(0.2, 0.5),
             width=6,
             none="not told by this kernel",
@@ -138,6 +148,7 @@ MACHINE = Row(
                 Query(total("soakd_host_load", by="window"), "{{window}} · {{instance}}"),
                 limit(CPUS, "processors · {{instance}}"),
             ),
+            colours={"1m": "light-blue", "5m": "blue", "15m": "dark-blue"},
             width=6,
             none=NONE,
         ),
@@ -168,6 +179,7 @@ DISK = Row(
             "Bytes per second of the disk with the data folder.",
             "binBps",
             (Query(rate("soakd_host_disk_bytes_total", by="direction"), "{{direction}} · {{instance}}"),),
+            colours={"read": "purple", "write": "blue"},
             width=5,
             none=NONE,
         ),
@@ -182,6 +194,7 @@ DISK = Row(
                     "{{direction}} · {{instance}}",
                 ),
             ),
+            colours={"read": "purple", "write": "blue"},
             steps=rising(0.01, 0.05),
             log=True,
             width=5,

@@ -1,7 +1,7 @@
 """The dashboard to begin with: does the database hold the load, and if not, where does it hurt?"""
 
 from daemon.record.catalog import PHASES
-from dashboards.batch import QUEUE, REASONS, SIZES
+from dashboards.batch import ERRORS, QUEUE, REASONS, SIZES
 from dashboards.panels import (
     BAD,
     GOOD,
@@ -38,17 +38,6 @@ SLOW = rising(0.1, 0.2)  # s: what people notice, and what they complain about
 FAILING = rising(0.001, 0.01)
 POOLS = {"writer": "blue", "reader": "purple"}
 PHASE_COLOURS = (NEUTRAL, NEUTRAL, GOOD, WARN, LIMIT)
-ERRORS = {
-    "connection": BAD,
-    "disk_full": "dark-red",
-    "timeout": WARN,
-    "deadlock": "purple",
-    "serialization": "light-purple",
-    "lock_timeout": "yellow",
-    "busy": "light-yellow",
-    "constraint": "blue",
-    "other": LIMIT,
-}
 DROPS = {"outage": BAD, "queue_full": WARN, "backlog": "yellow", "stopping": LIMIT, "aborted": LIMIT}
 
 OK = rate("soakd_ops_total", 'outcome="ok"', by="pool")

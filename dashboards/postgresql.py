@@ -6,6 +6,13 @@ from dashboards.tables import DEAD, MORE, NONE, TABLES
 
 LIVE = 'state="live"'
 DEAD_ROWS, LIVE_ROWS = total("soakd_pg_table_rows", DEAD), total("soakd_pg_table_rows", LIVE)
+ROWS = {
+    "returned": "light-blue",
+    "fetched": "blue",
+    "inserted": "purple",
+    "updated": "yellow",
+    "deleted": LIMIT,
+}
 # Settings: the server's max_connections and autovacuum_freeze_max_age.
 SESSION_LIMIT = highest("soakd_pg_sessions_limit")
 FREEZE = highest("soakd_pg_freeze_max_age_transactions")
@@ -205,6 +212,7 @@ WORK = Row(
             "Rows per second. returned far above fetched: scans that read more than they need.",
             "rowsps",
             (Query(rate("soakd_pg_rows_total", by="action"), "{{action}} · {{instance}}"),),
+            colours=ROWS,
             log=True,
             width=6,
             none=NONE,

@@ -155,6 +155,7 @@ CHECKPOINTS = Row(
                     "{{mode}} p99 · {{instance}}",
                 ),
             ),
+            colours={"passive": "blue", "restart": "purple"},
             steps=rising(0.1, 1),
             log=True,
             width=6,

@@ -9,7 +9,7 @@ from dashboards.preview.stage import played
 from dashboards.reading import load, names
 
 FOLDER = Path(__file__).parent.parent.parent / "docs" / "preview"
-SECONDS = 240.0
+SECONDS = 180.0
 
 
 def main() -> None:
