@@ -50,7 +50,7 @@ def cases() -> list[Case]:
                  stage, "open-loop", Goal(99.5, None, "%"), Goal(None, 3, "ms", smaller=True)),
              lambda stage: stage.rounds * (s.OPEN_SECONDS + EXTRA)),
         Case("recording", "what measuring costs",
-             lambda stage: s.recording(stage, "recording", Goal(8, 3, "%", smaller=True)), _sides(4)),
+             lambda stage: s.recording(stage, "recording", Goal(8, 3, "%", smaller=True)), _sides(6)),
         Case("scrapes", "GET /metrics each second at full load",
              lambda stage: s.scrapes(
                  stage, "scrapes", Goal(100, 25, "ms", smaller=True), Goal(5, 1, "%", smaller=True)),

@@ -101,12 +101,12 @@ def recording(stage: Stage, case: str, goal: Goal) -> list[Figure]:
     cpu: dict[bool, list[float]] = {True: [], False: []}
 
     def side(*, on: bool) -> float:
-        found: Speed = speed(stage.new_file(), RECORDING_WRITERS, stage.seconds, recording=on)
+        found: Speed = speed(stage.new_file(), RECORDING_WRITERS, stage.seconds / 3, recording=on)
         cpu[on].append(found.cpu)
         return found.rows
 
     names = {"rows/s with": lambda: side(on=True), "rows/s without": lambda: side(on=False)}
-    sides = stage.alternate(case, names, times=2)
+    sides = stage.alternate(case, names, times=5)
     costs = losses(sides["rows/s with"], sides["rows/s without"])
     what = f"cost of recording, SQLite rows, {RECORDING_WRITERS} writers"
     figure = Figure(case, what, "recording off", goal, costs, sides)
@@ -120,20 +120,15 @@ def recording(stage: Stage, case: str, goal: Goal) -> list[Figure]:
 
 def scrapes(stage: Stage, case: str, slow: Goal, loss: Goal) -> list[Figure]:
     """What GET /metrics each second takes, and what it costs the load."""
-    times: list[float] = []
-
-    def side(*, scraped: bool) -> float:
-        file, port = stage.new_file(), free_port()
-        options = ("--writers", "50", "--readers", "5", *soakd.FULL_SPEED, "--listen", f"127.0.0.1:{port}")
-        with watching.Scraper(f"http://127.0.0.1:{port}/metrics", 1.0 if scraped else 3600.0) as scraper:
-            summary = soakd.run(f"sqlite:///{file}", 2 * stage.seconds, *options)
-        times.extend(scraper.times)
-        remove(file)
-        return soakd.rows_per_second(summary)
-
-    names = {"rows/s scraped": lambda: side(scraped=True), "rows/s alone": lambda: side(scraped=False)}
-    sides = stage.alternate(case, names)
-    costs = losses(sides["rows/s scraped"], sides["rows/s alone"])
+    file, port = stage.new_file(), free_port()
+    options = ("--writers", "50", "--readers", "5", *soakd.FULL_SPEED, "--listen", f"127.0.0.1:{port}")
+    url, log = f"http://127.0.0.1:{port}/metrics", file.with_suffix(".log")
+    pairs = max(2, round(2 * stage.rounds * stage.seconds / watching.STRETCH) // 2 * 2)
+    stage.say(f"{case}: {pairs} pairs of {watching.STRETCH} s")
+    times, scraped, alone = watching.scrape_now_and_then(f"sqlite:///{file}", options, log, url, pairs)
+    remove(file)
+    costs = losses(scraped, alone)
+    sides = {"rows/s scraped": scraped, "rows/s alone": alone}
     p99 = () if not times else (1000 * quantile(times, 0.99),)
     return [
         Figure(case, "GET /metrics at full load, p99", "–", slow, p99, {"ms": [1000 * t for t in times]}),

@@ -1,13 +1,16 @@
 """Looking at a run from outside while it goes on: scrapes, memory, the first operation."""
 
 import asyncio
+import json
 import shutil
-import threading
+import subprocess
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import apsw
 import psutil
@@ -20,6 +23,7 @@ from daemon.observe.postgres.collector import PostgresCollector
 from daemon.observe.postgres.source import Source
 from daemon.workloads.events import EVENTS
 
+STRETCH = 4  # s
 SAMPLE_EVERY = 2.0  # s between two looks at the memory
 LEAST_FILE = 2 * 2**30  # bytes that the database of the memory case may always have
 DISK_SHARE = 4  # and the share of the free disk that it may have, as a divisor
@@ -27,39 +31,83 @@ MEGABYTE = 1e6
 SAMPLES, WARM_SAMPLES = 60, 10  # of PostgreSQL, and how many of them come before statements are prepared
 
 
-class Scraper:
-    """Fetches /metrics once a second in a thread of its own, until the context ends.
+class Scraped(NamedTuple):
+    """What was seen of a run that was scraped in every other stretch of time.
 
     Attributes:
-        times: how long each fetch took, s, for those that were answered.
+        times: how long each fetch took, s.
+        scraped: rows per second of each stretch with fetches.
+        alone: of each stretch without.
     """
 
-    def __init__(self, url: str, interval: float = 1.0) -> None:
-        self.times: list[float] = []
-        self._url = url
-        self._interval = interval
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
+    times: list[float]
+    scraped: list[float]
+    alone: list[float]
 
-    def __enter__(self) -> Self:
-        """Begin."""
-        self._thread.start()
-        return self
 
-    def __exit__(self, *_: object) -> None:
-        """End."""
-        self._stop.set()
-        self._thread.join()
+def scrape_now_and_then(target: str, options: Sequence[str], log: Path, url: str, pairs: int) -> Scraped:
+    """Run soakd and fetch /metrics each second of every other stretch of `STRETCH` s.
 
-    def _run(self) -> None:
-        while not self._stop.wait(self._interval):
-            began = time.perf_counter()
-            try:
-                with urllib.request.urlopen(self._url, timeout=10) as answer:  # noqa: S310 - our own http address
-                    answer.read()
-            except OSError:  # not listening yet, or not any more
-                continue
-            self.times.append(time.perf_counter() - began)
+    Neighbours are compared with each other, so that what else happens on the machine in minutes
+    does not count. The rates are those that soakd logs each second.
+
+    Raises:
+        BenchError: soakd ended early, or logged nothing.
+    """
+    times: list[float] = []
+    bounds: list[float] = []
+    with running(target, (*options, "--duration", "0", "--log-interval", "1s"), log) as process:
+        _first_answer(url, process)
+        time.sleep(2 * STRETCH)
+        for number in range(2 * pairs):
+            bounds.append(time.time())
+            scraped = number % 4 in (0, 3)  # on off, off on: a drift favours neither
+            for _ in range(STRETCH):
+                second = time.monotonic() + 1.0
+                if scraped:
+                    times.append(_fetch(url))
+                time.sleep(max(0.0, second - time.monotonic()))
+        bounds.append(time.time())
+        process.terminate()
+        process.wait(60)
+    rates = _rates(log, bounds)
+    on = [rate for number, rate in enumerate(rates) if number % 4 in (0, 3)]
+    return Scraped(times, on, [rate for number, rate in enumerate(rates) if number % 4 in (1, 2)])
+
+
+def _first_answer(url: str, process: subprocess.Popen[bytes]) -> None:
+    while process.poll() is None:
+        try:
+            _fetch(url)
+        except OSError:  # not listening yet
+            time.sleep(0.1)
+        else:
+            return
+    raise BenchError("soakd ended before it could be scraped")
+
+
+def _fetch(url: str) -> float:
+    began = time.perf_counter()
+    with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310 - our own http address
+        answer.read()
+    return time.perf_counter() - began
+
+
+def _rates(log: Path, bounds: Sequence[float]) -> list[float]:
+    """Return the mean rate of the seconds that lie within each stretch, rows/s."""
+    seconds: list[tuple[float, float]] = []
+    for line in log.read_text().splitlines():
+        event = json.loads(line) if line.startswith("{") else {}
+        if event.get("event") == "run.progress":
+            at = datetime.fromisoformat(event["timestamp"]).timestamp()
+            seconds.append((at, event["rows"]["committed_rate"]))
+    found: list[float] = []
+    for begin, end in pairwise(bounds):
+        within = [rate for at, rate in seconds if begin + 1.0 <= at <= end]
+        if not within:
+            raise BenchError("soakd's log lacks the rates of a stretch")
+        found.append(sum(within) / len(within))
+    return found
 
 
 class Memory(NamedTuple):

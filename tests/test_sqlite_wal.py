@@ -299,6 +299,18 @@ def test_the_figures_of_the_file_and_its_wal_are_told(path: Path) -> None:
     checked(path, check)
 
 
+def test_the_wal_of_a_file_behind_a_link_is_found(path: Path) -> None:
+    """SQLite puts it beside the file, not beside the link."""
+    link = path.with_name("link.db")
+    link.symlink_to(path)
+
+    async def check(made: SqliteBackend) -> None:
+        await fill(made, 3)
+        assert made.figures().shared["soakd_sqlite_wal_bytes",] == wal_size(path) > 0
+
+    checked(link, check)
+
+
 def test_checkpoints_are_told_by_mode_and_result(path: Path) -> None:
     """With their durations, and with what they have moved."""
 

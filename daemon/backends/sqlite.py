@@ -78,7 +78,7 @@ class SqliteBackend:
             clock: monotonic time.
             notify: told when that transaction begins and ends.
         """
-        self._path = path
+        self._path = self._file = path
         self._clock = clock
         self._notify = notify
         self._pragmas = Pragmas(synchronous, busy_timeout, cache_size, mmap_size, page_size, wal_limit)
@@ -95,7 +95,7 @@ class SqliteBackend:
     async def open(self) -> None:
         """Open the file, or make it, and start the lanes; see `base.Backend.open`."""
         check_library(apsw.sqlite_lib_version())
-        path = check_path(self._path)
+        self._file = path = check_path(self._path)
         check_file_system(path, read_mounts())
         self._gate = gate = Gate(
             self._reader_lanes,
@@ -174,8 +174,8 @@ class SqliteBackend:
             figures.merge(session.figures.latest)
         since = self._pinned.since if self._pinned else INFINITY
         shared = figures.shared
-        shared["soakd_sqlite_wal_bytes",] = size(self._path, "-wal")
-        shared["soakd_sqlite_database_bytes",] = size(self._path)
+        shared["soakd_sqlite_wal_bytes",] = size(self._file, "-wal")
+        shared["soakd_sqlite_database_bytes",] = size(self._file)
         oldest = min(self._readers.oldest(), since)
         shared["soakd_sqlite_oldest_reader_seconds",] = max(0.0, self._clock.now() - oldest)
         shared["soakd_sqlite_pinned_reader",] = float(since < INFINITY)

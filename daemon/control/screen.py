@@ -25,6 +25,7 @@ WARNINGS = frozenset(
     {
         "engine.died",
         "engine.restart_failed",
+        "reader.not_pinned",
         "row.failed",
         "run.unsettled",
         "screen.failed",
