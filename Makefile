@@ -8,7 +8,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # The folder of the databases that `make run` writes, and further flags for it: make run ARGS="--duration 10s"
 DATA ?= data
 ARGS ?=
-PYTEST_ARGS ?=
+# Files of tests side by side, one worker per processor; a file stays together because of what its tests share.
+PYTEST_ARGS ?= -n auto --dist loadfile
 UV_VERSION := 0.13.8
 COMPILE := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --quiet --upgrade \
 	--custom-compile-command "make lock"
