@@ -56,9 +56,8 @@ class Canvas:
         buffer = io.BytesIO()
         FigureCanvasAgg(self.figure)
         self.figure.savefig(buffer, format="png", facecolor=look.PAGE)
-        Image.open(buffer).convert("RGB").quantize(COLOURS, method=Image.Quantize.MAXCOVERAGE).save(
-            path, optimize=True
-        )
+        drawn = Image.open(buffer).convert("RGB").quantize(COLOURS, method=Image.Quantize.FASTOCTREE)
+        drawn.save(path, optimize=True, pnginfo=notes)
 
 
 def outline(document: Document) -> str:
