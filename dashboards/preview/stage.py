@@ -13,7 +13,8 @@ from tests.e2e.process import Soakd, settings
 from tests.servers import LocalServer, find_binaries, free_port, local_server
 
 AWAY = 8.0  # s that PostgreSQL is away, two thirds into the run
-SERVER = {"shared_buffers": "128MB", "max_wal_size": "256MB", "track_io_timing": "on"}
+SERVER = {"shared_buffers": "128MB", "max_wal_size": "256MB", "track_io_timing": "on",
+          "shared_preload_libraries": "pg_stat_statements"}  # fmt: skip
 LOAD = ("--duration", "0", "--writers", "40", "--readers", "10", "--arrivals", "poisson")
 POSTGRESQL = ("--write-rate", "400", "--read-rate", "300", "--batch-size", "50")
 SQLITE = (
@@ -58,11 +59,8 @@ def played(folder: Path, seconds: float) -> Iterator[Shown]:
 
 @contextmanager
 def _postgresql(binaries: Path) -> Iterator[LocalServer]:
-    statements = any(binaries.parent.rglob("pg_stat_statements.so"))
-    loaded = {"shared_preload_libraries": "pg_stat_statements"} if statements else {}
-    with local_server(binaries, SERVER | loaded) as server:
-        if statements:
-            server.execute("CREATE EXTENSION pg_stat_statements")
+    with local_server(binaries, SERVER) as server:
+        server.execute("CREATE EXTENSION pg_stat_statements")
         yield server
 
 

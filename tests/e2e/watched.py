@@ -129,10 +129,15 @@ def _quiet_time(server: Prometheus) -> None:
     _wait(server, f'min(timestamp(up{{job="soakd"}} == 1)) > {since:.3f}')
 
 
+def has_statements(binaries: Path) -> bool:
+    """Return whether an installation of PostgreSQL can count its statements."""
+    return any(binaries.parent.rglob("pg_stat_statements.so"))
+
+
 @contextmanager
 def _postgresql(binaries: Path) -> Iterator[LocalServer]:
     """Run a server that times its I/O and, where that can be had, its statements."""
-    statements = any(binaries.parent.rglob("pg_stat_statements.so"))
+    statements = has_statements(binaries)
     loaded = {"shared_preload_libraries": "pg_stat_statements"} if statements else {}
     with local_server(binaries, {**TEST_SETTINGS, "track_io_timing": "on", **loaded}) as server:
         if statements:
