@@ -269,7 +269,9 @@ class Settings(Section):
     )
     workload: Literal["events"] = Field("events", description="What the pools do.")
     duration: Duration = Field(60.0, description="Length of the run after warm-up; 0: until stopped.")
-    warmup: Duration = Field(0.0, description="Load before the measured part; the summary counts its rows and nothing else of it.")
+    warmup: Duration = Field(
+        0.0, description="Load before the measured part; the summary counts its rows and nothing else of it."
+    )
     seed: int | None = Field(None, ge=0, description="Makes keys and payloads repeatable; unset: drawn anew.")
     shards: int = Field(1, ge=1, le=MAX_SHARDS, description="Engine processes that share the load.")
     summary: Path | None = Field(None, description="File to write the summary to, as JSON.")
