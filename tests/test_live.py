@@ -151,9 +151,15 @@ def test_a_run_without_an_end_shows_only_how_long_it_has_been_going() -> None:
 
 def test_before_the_load_there_is_a_panel_without_figures() -> None:
     """Nothing is claimed that is not known: neither a rate of 0 nor a target that is down."""
-    text = shown(state(phase="preparing", mark=Mark.of(0.0, Snapshot()), now=None, recent=None, elapsed=0.0))
+    text = shown(
+        state(
+            phase="preparing", mark=Mark.of(0.0, Snapshot()), now=None, recent=None, elapsed=0.0, duration=0.0
+        )
+    )
     assert "preparing" in text
     assert "connecting" in text
+    assert "0:00:00  waiting for the target" in text
+    assert "until stopped" not in text
     assert "queue" not in text
 
 

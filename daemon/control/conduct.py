@@ -63,14 +63,16 @@ async def conduct(
         )
         stack.push_async_callback(sampling.close)
         screen.url = await stack.enter_async_context(endpoint(settings, run, workload.ops, sampling.snapshot))
+        screen.prepare()
         ready = asyncio.ensure_future(_make_ready(run, workload))
+        stack.push_async_callback(_cancel, asyncio.create_task(screen.draw(run)))
         await _until(0, signals.abort, ready)
         if not ready.done():
             await _cancel(ready)
             return 128 + signals.second
         screen.begin(run)
         sampling.start()  # waits for nothing: monitoring must never keep the load from starting
-        await _load(run, signals, screen)
+        await _load(run, signals)
         books = await _close_books(run, workload, signals)
         if books.problem:
             screen.note("run.unsettled", reason=books.problem, in_doubt=books.total.in_doubt)
@@ -123,36 +125,32 @@ async def _prepare(run: Run, workload: Workload) -> None:
         await backend.close()
 
 
-async def _load(run: Run, signals: Signals, screen: Screen) -> None:
+async def _load(run: Run, signals: Signals) -> None:
     """Warm up, measure, drain; the end of the time, a signal or the end of all engines moves on."""
     settings = run.settings
     engines = asyncio.gather(*(shard.run() for shard in run.shards))
-    shown = asyncio.create_task(screen.follow(run))
-    try:
-        if settings.warmup:
-            run.enter("warming up")
-            await _until(settings.warmup, signals.stop, engines)
-        # The time first: what happens until the engines have been asked is left out of the
-        # operations but not of the time, so that a rate is rather shown too low than too high.
-        run.measure()
-        if settings.warmup:
-            await asyncio.gather(*(shard.look(LOOK_WITHIN) for shard in run.shards))
-            run.leave_out()
-        await _until(settings.duration, signals.stop, engines)
-        # The figures first: an operation that ends in the drain is counted, but in no rate.
+    if settings.warmup:
+        run.enter("warming up")
+        await _until(settings.warmup, signals.stop, engines)
+    # The time first: what happens until the engines have been asked is left out of the
+    # operations but not of the time, so that a rate is rather shown too low than too high.
+    run.measure()
+    if settings.warmup:
         await asyncio.gather(*(shard.look(LOOK_WITHIN) for shard in run.shards))
-        run.end_measure(signals.reason)
+        run.leave_out()
+    await _until(settings.duration, signals.stop, engines)
+    # The figures first: an operation that ends in the drain is counted, but in no rate.
+    await asyncio.gather(*(shard.look(LOOK_WITHIN) for shard in run.shards))
+    run.end_measure(signals.reason)
+    for shard in run.shards:
+        shard.stop(settings.batch.drain_timeout)
+    await _until(settings.batch.drain_timeout + DRAIN_GRACE, signals.abort, engines)
+    if not engines.done():
         for shard in run.shards:
-            shard.stop(settings.batch.drain_timeout)
-        await _until(settings.batch.drain_timeout + DRAIN_GRACE, signals.abort, engines)
-        if not engines.done():
-            for shard in run.shards:
-                shard.stop(0)
-            await _until(ABORT_WITHIN, asyncio.Event(), engines)
-        _kill(run.shards)
-        await engines
-    finally:
-        await _cancel(shown)
+            shard.stop(0)
+        await _until(ABORT_WITHIN, asyncio.Event(), engines)
+    _kill(run.shards)
+    await engines
 
 
 async def _until(seconds: float, event: asyncio.Event, work: asyncio.Future[Any]) -> None:

@@ -106,6 +106,9 @@ class LiveView:
 def _progress(state: LiveState) -> RenderableType:
     line = Table.grid(padding=(0, 2))
     elapsed = readable.clock_time(state.elapsed)
+    if state.phase == "preparing":
+        line.add_row(elapsed, "waiting for the target")
+        return line
     if not state.duration:
         line.add_row(Text(f"{elapsed} since the beginning, until stopped"))
         return line

@@ -17,6 +17,7 @@ from daemon.control.run import Run
 from daemon.results.progress import progress_event
 from daemon.results.table import summary_table
 from daemon.results.window import Mark, Window
+from daemon.units import format_duration
 
 REFRESH = 0.25  # s between two looks at the figures
 RATE_SPAN = 2.0  # s that present rates are taken over
@@ -41,6 +42,7 @@ class Screen:
     def __init__(self, settings: Settings, clock: Clock) -> None:
         """Decide how to show it; `open` begins."""
         self._settings = settings
+        self._target = settings.public()["target"]
         self._clock = clock
         self._console = Console()
         self._json = settings.log.format == "json" or (
@@ -50,6 +52,7 @@ class Screen:
         self._view: LiveView | None = None
         self._window = Window(RECENT_SPAN)
         self._shown = AsyncExitStack()
+        self._jobs = Jobs()
         self.url = ""
 
     def open(self) -> None:
@@ -63,7 +66,8 @@ class Screen:
         log.configure(level=self._settings.log.level, fmt="json" if self._json else "console", stream=stream)
 
     async def close(self) -> None:
-        """Give the terminal back; a second call does nothing."""
+        """Give the terminal back, and report no more; a second call does nothing."""
+        self._jobs.stop()
         await self._shown.aclose()
         self._view = None
 
@@ -71,23 +75,24 @@ class Screen:
         """Say what has happened."""
         log.write("warning" if event in WARNINGS else "info", event, facts)
 
-    def begin(self, run: Run) -> None:
-        """Say that the load begins, and how to look at it."""
-        public = run.settings.public()
+    def prepare(self) -> None:
+        """Say that the target is being prepared, which may take it a while."""
         if not self._panel:
-            self.note(
-                "run.started",
-                run_id=str(run.number),
-                target=public["target"],
-                workload=public["workload"],
-                duration=public["duration"],
-                metrics=f"{self.url}/metrics",
-                seed=run.seed,
-            )
+            self.note("run.preparing", target=self._target)
 
-    async def follow(self, run: Run) -> None:
-        """Show the figures until cancelled."""
-        jobs = Jobs()
+    def begin(self, run: Run) -> None:
+        """Say that the load begins, how to look at it, and from now on how it goes."""
+        if self._panel:
+            return
+        self.note(
+            "run.started",
+            run_id=str(run.number),
+            target=self._target,
+            workload=self._settings.workload,
+            duration=format_duration(self._settings.duration),
+            metrics=f"{self.url}/metrics",
+            seed=run.seed,
+        )
         last = Mark.of(self._clock.now(), run.snapshot())
 
         async def progress() -> None:
@@ -99,16 +104,14 @@ class Screen:
             )
             last = now
 
-        if not self._panel:
-            jobs.every(self._settings.log.interval, progress, "progress")
-        jobs.start()
-        try:
-            while True:
-                if self._view:
-                    await self._try_to_draw(self._view, run)
-                await asyncio.sleep(REFRESH if self._view else 1.0)
-        finally:
-            jobs.stop()
+        self._jobs.every(self._settings.log.interval, progress, "progress")
+        self._jobs.start()
+
+    async def draw(self, run: Run) -> None:
+        """Keep the panel up to date while there is one."""
+        while self._view:
+            await self._try_to_draw(self._view, run)
+            await asyncio.sleep(REFRESH)
 
     async def _try_to_draw(self, view: LiveView, run: Run) -> None:
         try:
@@ -124,7 +127,7 @@ class Screen:
             LiveState(
                 run_id=str(run.number),
                 workload=self._settings.workload,
-                target=self._settings.public()["target"],
+                target=self._target,
                 phase=run.phase,
                 elapsed=run.phase_elapsed,
                 duration=run.phase_duration,

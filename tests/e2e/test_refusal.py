@@ -83,9 +83,11 @@ def test_two_signals_end_preparations_that_hang(soakd: Start, database: str) -> 
     with psycopg.connect(database) as connection:
         connection.execute("SELECT pg_advisory_xact_lock(7305800412)")
         port = free_port()
-        run = soakd("--target", database, "--duration", "1s", "--listen", f"127.0.0.1:{port}")
+        with_password = database.replace("postgres@", "postgres:hunter2@")
+        run = soakd("--target", with_password, "--duration", "1s", "--listen", f"127.0.0.1:{port}")
         waits = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
         eventually(lambda: True if ask(database, waits) == [(1,)] else None, 20, "a soakd that waits")
+        assert run.event("run.preparing")["target"] == with_password.replace("hunter2", "***")
         assert run.answers(f"http://127.0.0.1:{port}/readyz") == (503, "preparing\n")
         assert run.answers(f"http://127.0.0.1:{port}/healthz").status == 200
         run.signal(signal.SIGTERM)

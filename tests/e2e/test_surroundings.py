@@ -5,8 +5,10 @@ import pty
 import re
 import resource
 import signal
+import socket
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ import pytest
 from tests.e2e.conftest import Start
 from tests.e2e.process import SOAKD, balanced, command, eventually, total, verified
 
+ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 NAMES = ("random", "daemon", "asyncio", "json", "signal", "apsw", "numpy", "typing", "socket", "engine")
 
 
@@ -56,43 +59,77 @@ def test_a_full_disk_is_counted_survived_and_recovered_from(soakd: Start, tmp_pa
     assert verified(target)[0].stored == rows["committed"]
 
 
-def test_a_terminal_shows_the_load_live_and_ctrl_c_ends_it_with_a_table(tmp_path: Path) -> None:
-    """Ctrl-C goes to every process of the terminal, as a person's does."""
-    master, slave = pty.openpty()
-    process = subprocess.Popen(
-        [SOAKD, "run", "--duration", "0", "--listen", "127.0.0.1:0"],
-        cwd=tmp_path,
-        stdin=slave,
-        stdout=slave,
-        stderr=slave,
-        env={**os.environ, "TERM": "xterm-256color", "COLUMNS": "100", "LINES": "40"},
-        start_new_session=True,
-    )
-    os.close(slave)
-    os.set_blocking(master, False)
-    shown = ""
+class Terminal:
+    """A terminal with `soakd run` in it; Ctrl-C goes to every process of it, as a person's does."""
 
-    def look(words: str) -> bool | None:
-        nonlocal shown
+    def __init__(self, folder: Path, *arguments: str) -> None:
+        self._master, slave = pty.openpty()
+        self.process = subprocess.Popen(
+            [SOAKD, "run", "--duration", "0", "--listen", "127.0.0.1:0", *arguments],
+            cwd=folder,
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            env={**os.environ, "TERM": "xterm-256color", "COLUMNS": "100", "LINES": "40"},
+            start_new_session=True,
+        )
+        os.close(slave)
+        os.set_blocking(self._master, False)
+        self._drawn = b""
+
+    @property
+    def shown(self) -> str:
+        """What it has shown so far, without colours and movements."""
+        return ESCAPES.sub("", self._drawn.decode(errors="replace"))
+
+    def shows(self, words: str, what: str) -> None:
+        """Wait until it has shown words of this pattern."""
         try:
-            shown += os.read(master, 65536).decode(errors="replace")
+            eventually(lambda: self._look(words), 20, what)
+        except AssertionError as error:
+            raise AssertionError(f"{error}: {self.shown[-4000:]}") from None
+
+    def interrupt(self) -> None:
+        """Press Ctrl-C."""
+        os.killpg(self.process.pid, signal.SIGINT)
+
+    def close(self) -> None:
+        """Kill what is left in it."""
+        self.process.kill()
+        self.process.wait()
+        os.close(self._master)
+
+    def _look(self, words: str) -> bool | None:
+        try:
+            self._drawn += os.read(self._master, 65536)
         except BlockingIOError:
             return None
         except OSError:  # the other side is closed
             pass
-        return True if re.search(words, shown) else None
+        return True if re.search(words, self.shown) else None
 
-    try:
-        eventually(lambda: look(r"[1-9]\d* committed"), 20, "rows on the screen")
-        assert "p99" in shown
-        before = len(shown)
-        os.killpg(process.pid, signal.SIGINT)
-        eventually(lambda: look(r"accepted = .*committed"), 20, f"a table: {shown[before:]}")
-        assert process.wait(10) == 0
-    finally:
-        process.kill()
-        process.wait()
-        os.close(master)
-    assert "Traceback" not in shown
-    assert "SIGINT" in shown[before:]
+
+def test_a_terminal_shows_the_load_live_and_ctrl_c_ends_it_with_a_table(tmp_path: Path) -> None:
+    with closing(Terminal(tmp_path)) as terminal:
+        terminal.shows(r"[1-9]\d* committed", "rows on the screen")
+        assert "p99" in terminal.shown
+        before = len(terminal.shown)
+        terminal.interrupt()
+        terminal.shows(r"accepted = .*committed", "a table")
+        assert terminal.process.wait(10) == 0
+    assert "Traceback" not in terminal.shown
+    assert "SIGINT" in terminal.shown[before:]
     assert command(tmp_path, "verify").returncode == 0
+
+
+def test_a_terminal_shows_that_the_target_is_being_waited_for(tmp_path: Path) -> None:
+    """A server that takes connections and says nothing; the clock shows that soakd is alive."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}/db"
+        with closing(Terminal(tmp_path, "--target", f"postgresql://me:hunter2@{address}")) as terminal:
+            terminal.shows(f"connecting · postgresql://me:\\*\\*\\*@{address}", "the target")
+            terminal.shows(r"0:00:01.*waiting for the target", "the time")
+            terminal.shows(r"soakd: error:.*", "the end")
+            assert terminal.process.wait(10) == 3
+    assert "until stopped" not in terminal.shown
+    assert "hunter2" not in terminal.shown
