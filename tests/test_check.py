@@ -326,7 +326,9 @@ def test_the_connections_of_all_shards_are_counted() -> None:
     "values",
     [
         {"http": {"password_file": "missing"}},
+        {"http": {"password_hash": "not a hash"}},
         {"http": {"tls_cert": "missing", "tls_key": "missing"}},
+        {"http": {"tls_cert": "garbage.pem", "tls_key": "garbage.pem"}},
         {"summary": "no/such/folder/out.json"},
         {"summary": "."},
     ],
@@ -334,8 +336,9 @@ def test_the_connections_of_all_shards_are_counted() -> None:
 def test_files_that_the_settings_name_must_be_usable(
     values: Mapping[str, object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """They are part of the configuration."""
+    """They are part of the configuration, and are looked at as a run does."""
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "garbage.pem").write_text("hello")
     with pytest.raises(UsageError):
         check_files(Settings.model_validate(values))
 

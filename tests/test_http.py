@@ -17,6 +17,7 @@ from daemon.errors import UsageError
 from daemon.observe import http as http_module
 from daemon.observe.auth import BasicAuth, read_password_file
 from daemon.observe.http import HttpServer
+from daemon.observe.tls import server_context
 
 HASH = bcrypt.hashpw(b"s3cret", bcrypt.gensalt(4))
 Body = Callable[[HttpServer, httpx.AsyncClient], Awaitable[None]]
@@ -124,7 +125,7 @@ def test_a_password_guards_everything_but_healthz(
         assert (await client.get("/nothing", auth=credential)).status_code == (404 if status == 200 else 401)
         assert (await client.get("/healthz")).status_code == 200
 
-    serve(body, **secret)
+    serve(body, auth=BasicAuth(username="soakd", **secret))
 
 
 def test_a_refusal_asks_for_basic_authentication() -> None:
@@ -134,7 +135,7 @@ def test_a_refusal_asks_for_basic_authentication() -> None:
         answer = await client.get("/metrics")
         assert answer.headers["www-authenticate"].startswith("Basic ")
 
-    serve(body, password="s3cret")
+    serve(body, auth=BasicAuth(username="soakd", password="s3cret"))
 
 
 @pytest.mark.parametrize(
@@ -288,9 +289,8 @@ def test_https_is_served_with_the_given_certificate(certificate: tuple[Path, Pat
     serve(
         body,
         verify=ssl.create_default_context(cafile=str(cert)),
-        tls_cert=cert,
-        tls_key=key,
-        password_hash=HASH,
+        tls=server_context(cert, key),
+        auth=BasicAuth(username="soakd", password_hash=HASH),
     )
 
 
@@ -316,15 +316,13 @@ def test_tls_files_that_cannot_be_used_are_a_usage_error(
         (cert, locked),
     ):
         with pytest.raises(UsageError, match=r"TLS|tls_cert"):
-            HttpServer(
-                host="127.0.0.1", port=0, render=bytes, ready=lambda: None, tls_cert=chain, tls_key=secret
-            )
+            server_context(chain, secret)
 
 
 @pytest.mark.parametrize("tls", [False, True])
 def test_silent_clients_hold_nobody_up(certificate: tuple[Path, Path], *, tls: bool) -> None:
     """Twenty clients say nothing, or half a request: scrapes go on, and so does the stop."""
-    options: dict[str, Any] = {"tls_cert": certificate[0], "tls_key": certificate[1]} if tls else {}
+    options: dict[str, Any] = {"tls": server_context(*certificate)} if tls else {}
     silent: list[socket.socket] = []
 
     async def body(server: HttpServer, client: httpx.AsyncClient) -> None:

@@ -1,17 +1,14 @@
 """Look at whatever target the settings name, and at the files they name."""
 
-from pathlib import Path
-
 from daemon import ledger
 from daemon.backends.base import SQLITE
 from daemon.check.finding import Finding
 from daemon.clock import Clock
 from daemon.config.settings import Settings
 from daemon.control import plan
+from daemon.control.protection import guard_of, tls_of
 from daemon.control.recount import tables_of
 from daemon.control.summarize import check_writable
-from daemon.errors import UsageError
-from daemon.observe.auth import read_password_file
 from daemon.target import parse_target
 
 
@@ -57,19 +54,8 @@ def check_files(settings: Settings) -> Finding:
     Raises:
         UsageError: one of them cannot be used.
     """
-    http = settings.http
-    if http.password_file:
-        read_password_file(http.password_file)
-    for key, file in (("http.tls_cert", http.tls_cert), ("http.tls_key", http.tls_key)):
-        if file is not None:
-            _readable(key, file)
+    guard_of(settings.http)
+    tls_of(settings.http)
     if settings.summary is not None:
         check_writable(settings.summary)
     return Finding("configuration", "ok", "all values are valid and all files can be used")
-
-
-def _readable(key: str, file: Path) -> None:
-    try:
-        file.open("rb").close()
-    except OSError as error:
-        raise UsageError(f"{key} {file}: {error.strerror}; check path and permissions") from None

@@ -165,9 +165,9 @@ async def _until(seconds: float, event: asyncio.Event, work: asyncio.Future[Any]
 
 async def _close_books(run: Run, workload: Workload, signals: Signals) -> Books:
     accounts = {
-        Identity(run.number, shard.number, life.epoch): life.account
+        Identity(run.number, shard.number, epoch): account
         for shard in run.shards
-        for life in shard.lives
+        for epoch, account in shard.accounts.items()
     }
     make = partial(plan.make_backend, run.settings, run.clock)
     closing = asyncio.ensure_future(settle(make, workload.tables, accounts, stop_reason=run.stop_reason))

@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from daemon import __version__
-from daemon.config.settings import Http, Settings
+from daemon.config.settings import Settings
+from daemon.control.protection import guard_of, tls_of
 from daemon.control.run import Run
-from daemon.observe.auth import read_password_file
 from daemon.observe.http import HttpServer
 from daemon.observe.metrics import render, zeros
 from daemon.ops import OpSpec
@@ -33,7 +33,6 @@ async def endpoint(
     """
     http = settings.http
     host, port = http.address
-    password_hash, password = _credentials(http)
     rows = row_bounds(settings.batch.size)
     backend = parse_target(settings.target.get_secret_value()).kind
 
@@ -50,20 +49,11 @@ async def endpoint(
         port=port,
         render=text,
         ready=run.ready,
-        username=http.username,
-        password_hash=password_hash,
-        password=password,
-        tls_cert=http.tls_cert,
-        tls_key=http.tls_key,
+        auth=guard_of(http),
+        tls=tls_of(http),
     )
     await server.start()
     try:
         yield server.url
     finally:
         await server.stop()
-
-
-def _credentials(http: Http) -> tuple[bytes | None, str | None]:
-    if http.password_hash:
-        return http.password_hash.get_secret_value().encode(), None
-    return read_password_file(http.password_file) if http.password_file else (None, None)

@@ -140,6 +140,6 @@ class Run:
         """Return what became of the rows of all lives of all shards, as they have said so far."""
         total = Account()
         for shard in self.shards:
-            for life in shard.lives:
-                total = total.plus(life.account)
+            for account in shard.accounts.values():
+                total = total.plus(account)
         return total

@@ -33,7 +33,7 @@ RESPAWN_INITIAL = 0.1  # s
 RESPAWN_CAP = 5.0  # s
 HEALTHY = 10.0  # s of life after which the next death is not held against it
 _ERROR = re.compile(r"[\s|+]*[\w.]+(Error|Exception|Exit|Interrupt)\b(?!Group)")
-KILL_AFTER = 10.0  # s beyond the drain time-out, for an engine that does not answer
+KILL_AFTER = 10.0  # s for an engine that has hung up to end
 
 
 class Listener(Protocol):
@@ -54,14 +54,11 @@ class Life:
     counters: mmap.mmap
     stderr: IO[bytes]
     finished: bool = False
-    last: Account | None = None
     snapshot: Snapshot = field(default_factory=Snapshot)
 
     @property
     def account(self) -> Account:
         """What became of its rows, as far as it has said; what a dead one left open is abandoned."""
-        if self.last is not None:
-            return self.last
         account = Account.of(cells_in(self.counters))
         return account if self.alive or self.finished else account.closed()
 
@@ -71,9 +68,7 @@ class Life:
         return self.process.returncode is None
 
     def bury(self) -> None:
-        """Keep the account of a dead process and give back what it held here."""
-        self.last = self.account
-        self.snapshot = Snapshot()
+        """Give back what a dead process held here."""
         self.counters.close()
         self.stderr.close()
 
@@ -104,13 +99,14 @@ class Shard:
         """
         self.number = number
         self.restarts = 0
-        self.lives: list[Life] = []
+        self.lives: list[Life] = []  # one at most: what is dead has left its account
         self.target_up = False
         self._fresh = asyncio.Event()
         self._plan = plan
         self._clock = clock
         self._notify = notify
         self._past = Snapshot()
+        self._accounts: dict[int, Account] = {}
         self._gaps = 0.0
         self._died: float | None = None  # while there is no process that loads
         self._stopping = False
@@ -121,6 +117,11 @@ class Shard:
     def gap_seconds(self) -> float:
         """Time without load after deaths, s, the present one included."""
         return self._gaps + (self._clock.now() - self._died if self._died is not None else 0.0)
+
+    @property
+    def accounts(self) -> dict[int, Account]:
+        """What became of the rows of each life, by its epoch; a few dozen bytes for one that is over."""
+        return self._accounts | {life.epoch: life.account for life in self.lives}
 
     async def adopt(self, started: EngineProcess) -> None:
         """Take the first process, which has been loading its libraries since it was started."""
@@ -161,7 +162,7 @@ class Shard:
     async def look(self, within: float) -> None:
         """Have the process report now, so that `snapshot` is of this moment; wait `within` s at most."""
         self._fresh.clear()
-        if self.lives[-1].alive:
+        if self.lives and self.lives[-1].alive:
             self.lives[-1].channel.send(Look())
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._fresh.wait(), within)
@@ -182,8 +183,8 @@ class Shard:
         """Return what all lives have counted, and the present state of the last one."""
         merged = Snapshot()
         merged.merge(self._past)
-        if self.lives and self.lives[-1].last is None:
-            merged.merge(self.lives[-1].snapshot)
+        for life in self.lives:
+            merged.merge(life.snapshot)
         return merged
 
     async def _listen(self, life: Life) -> None:
@@ -213,6 +214,8 @@ class Shard:
         """Keep what a dead process had counted; its gauges died with it."""
         self.restarts += 1
         self._past.merge(Snapshot(life.snapshot.counters, {}, life.snapshot.histograms))
+        self._accounts[life.epoch] = life.account
+        self.lives.clear()
         life.bury()
 
     async def _succeed(self, life: Life) -> Life | None:
@@ -257,8 +260,8 @@ class Shard:
 
     def _plan_of(self, life: Life) -> EnginePlan:
         made = self._plan(life.epoch)
-        dead = (old for old in self.lives if old is not life)
-        return made._replace(earlier=[(made.identity._replace(epoch=old.epoch), old.account) for old in dead])
+        earlier = [(made.identity._replace(epoch=epoch), dead) for epoch, dead in self._accounts.items()]
+        return made._replace(earlier=earlier)
 
     async def _rest(self) -> None:
         """Pause before the next process, each time longer until one lives for a while."""

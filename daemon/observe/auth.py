@@ -70,6 +70,20 @@ class BasicAuth:
         return hmac.digest(self._key, hashlib.sha256(username).digest() + password, "sha256")
 
 
+def guard(username: str, password_hash: str | None, password_file: Path | None) -> BasicAuth | None:
+    """Return what lets in those who know the password; None when there is none to know.
+
+    Raises:
+        UsageError: the hash is not one of bcrypt, or the file cannot be used.
+    """
+    if password_hash:
+        return BasicAuth(username=username, password_hash=password_hash.encode())
+    if password_file:
+        hashed, password = read_password_file(password_file)
+        return BasicAuth(username=username, password_hash=hashed, password=password)
+    return None
+
+
 def read_password_file(path: Path) -> tuple[bytes | None, str | None]:
     """Return (bcrypt hash, None) or (None, password) from the first line of a file.
 

@@ -6,7 +6,6 @@ import ssl
 import time
 from collections.abc import Awaitable, Callable
 from email.utils import formatdate
-from pathlib import Path
 
 import h11
 from starlette.applications import Starlette
@@ -53,11 +52,8 @@ class HttpServer:
         port: int,
         render: Render,
         ready: Ready,
-        username: str = "soakd",
-        password_hash: bytes | None = None,
-        password: str | None = None,
-        tls_cert: Path | None = None,
-        tls_key: Path | None = None,
+        auth: BasicAuth | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         """Prepare; nothing is bound yet.
 
@@ -66,23 +62,14 @@ class HttpServer:
             port: 0 takes a free one.
             render: gives the text of /metrics; called on the event loop, once per scrape.
             ready: gives None while the load is running, else the reason why it is not.
-            username: name for basic authentication.
-            password_hash: bcrypt hash that turns basic authentication on.
-            password: plain password that does the same.
-            tls_cert: certificate chain (PEM) that turns https on.
-            tls_key: its key (PEM).
-
-        Raises:
-            UsageError: the hash, certificate or key cannot be used.
+            auth: who may read; None: everybody.
+            tls: turns https on.
         """
         self._host = host
         self._port = port
-        self._context = _tls_context(tls_cert, tls_key) if tls_cert else None
-        app: ASGIApp = _application(render, ready)
-        if password_hash is not None or password is not None:
-            auth = BasicAuth(username=username, password_hash=password_hash, password=password)
-            app = _Guard(app, auth)
-        self._app = app
+        self._context = tls
+        app = _application(render, ready)
+        self._app: ASGIApp = _Guard(app, auth) if auth else app
         self._server: Server | None = None
         self._socket: socket.socket | None = None
 
@@ -240,24 +227,6 @@ def _reply(
         "x-content-type-options": "nosniff",
     }
     return Response(body, status_code=status, headers=common | (headers or {}))
-
-
-def _tls_context(cert: Path, key: Path | None) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    for file in (cert, key or cert):
-        try:
-            file.open("rb").close()
-        except OSError as error:
-            raise UsageError(f"http TLS file {file}: {error.strerror}; check path and permissions") from None
-    try:
-        # An encrypted key would otherwise ask for its password on the terminal, and wait.
-        context.load_cert_chain(cert, key, password="")
-    except (ssl.SSLError, ValueError):
-        raise UsageError(
-            f"http.tls_cert {cert}, http.tls_key {key}: not a PEM certificate and its unencrypted key"
-        ) from None
-    return context
 
 
 def _bind(host: str, port: int) -> socket.socket:

@@ -56,11 +56,10 @@ class Verification(NamedTuple):
 
 def verify(record: RunRecord, workers: Sequence[WorkerRows]) -> Verification:
     """Compare a run's accounts with the rows of its workers."""
-    lives = sorted(set(record.accounts) | {(rows.shard, rows.epoch) for rows in workers})
-    checks = [
-        _check(life, record.accounts.get(life), [w for w in workers if (w.shard, w.epoch) == life])
-        for life in lives
-    ]
+    by_life: dict[tuple[int, int], list[WorkerRows]] = {life: [] for life in record.accounts}
+    for rows in workers:
+        by_life.setdefault((rows.shard, rows.epoch), []).append(rows)
+    checks = [_check(life, record.accounts.get(life), by_life[life]) for life in sorted(by_life)]
     finished = record.stop_reason != RUNNING
     return Verification(record, finished, checks)
 
