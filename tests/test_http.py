@@ -199,7 +199,11 @@ def test_the_password_is_checked_even_when_the_name_is_wrong(monkeypatch: pytest
     assert checks == [b"s3cret"]
 
 
-@pytest.mark.parametrize("damaged", [b"", b"s3cret", HASH[:-1], HASH + b"\n"])
+@pytest.mark.parametrize(
+    "damaged",
+    [b"", b"s3cret", HASH[:-1], HASH + b"\n"],
+    ids=["empty", "password", "cut", "newline"],  # the hash is another one in each process
+)
 def test_a_hash_that_is_none_is_refused_at_the_start(damaged: bytes) -> None:
     """It would otherwise refuse everybody, for ever."""
     with pytest.raises(UsageError, match="not a bcrypt hash"):
