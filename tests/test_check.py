@@ -12,7 +12,7 @@ from uuid import uuid4
 import apsw
 import pytest
 
-from daemon import ledger
+from daemon import schema
 from daemon.__main__ import main
 from daemon.check.finding import Finding, bytes_free
 from daemon.check.postgres import Server as About
@@ -62,7 +62,9 @@ def prepare(target: str) -> None:
         backend = plan.make_backend(chosen, SystemClock())
         await backend.open()
         try:
-            await ledger.prepare(backend, tables_of(chosen, SystemClock()), clean=False)
+            await schema.prepare(
+                backend, tables_of(chosen, SystemClock()).schema(backend.dialect), clean=False
+            )
         finally:
             await backend.close()
 

@@ -33,10 +33,6 @@ class Dialect(NamedTuple):
         """Return the qualified name of a table."""
         return f"{self.prefix}{name}"
 
-    def index_name(self, name: str) -> str:
-        """Return the name of an index for CREATE INDEX: qualified in SQLite, bare in PostgreSQL."""
-        return name if self.name == "postgres" else f"{self.prefix}{name}"
-
     def sql(self, template: str, **tables: str) -> str:
         """Fill a statement in: `{name}` becomes the qualified table, `?` the parameter mark."""
         filled = template.format(**{key: self.table(name) for key, name in tables.items()})
@@ -47,6 +43,13 @@ class Dialect(NamedTuple):
         column = 0 if self.name == "postgres" else 1
         columns = ", ".join(f"{name} {TYPES[kind][column]} NOT NULL" for name, kind in table.columns)
         return f"CREATE TABLE {self.table(table.name)} ({columns}, PRIMARY KEY ({', '.join(table.key)}))"
+
+    def create_index(self, table: Table, *columns: str) -> str:
+        """Return CREATE INDEX IF NOT EXISTS, with a name that is made of the table's and the columns'."""
+        name = "_".join((table.name, *columns))
+        if self.name != "postgres":  # there an index is always in the schema of its table
+            name = self.table(name)
+        return f"CREATE INDEX IF NOT EXISTS {name} ON {self.table(table.name)} ({', '.join(columns)})"
 
     def insert(self, table: Table, *, again: bool) -> str:
         """Return the INSERT of one row; `again` makes it skip rows that are there already."""

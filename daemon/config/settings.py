@@ -4,9 +4,11 @@ import ipaddress
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
-from daemon.config.types import Duration, PageSize, Rate, Size, Weight
+from daemon.config.section import Section
+from daemon.config.types import Duration, PageSize, Rate, Size
+from daemon.config.workloads import Events
 from daemon.errors import UsageError
 from daemon.target import MASK, parse_target
 from daemon.target import shown as shown_address
@@ -14,12 +16,6 @@ from daemon.target import shown as shown_address
 MAX_SHARDS = 64
 MAX_WORKERS = 10_000
 MAX_PORT = 65_535
-
-
-class Section(BaseModel):
-    """A group of settings; unknown keys are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
 
 class Pools(Section):
@@ -101,34 +97,6 @@ class Batch(Section):
                 "a batch could never fill; lower batch.size or raise batch.queue_size"
             )
         return self
-
-
-class EventReads(Section):
-    """Weights of the reads of the workload `events`; only their proportions count."""
-
-    by_key: Weight = Field(70, description="One event by its key.")
-    newest: Weight = Field(20, description="The newest events.")
-    by_service: Weight = Field(9, description="Events of one service in a span of time.")
-    level_counts: Weight = Field(1, description="Events by level in the last minute.")
-
-    @model_validator(mode="after")
-    def _some(self) -> "EventReads":
-        if not (self.by_key or self.newest or self.by_service or self.level_counts):
-            raise ValueError("events.reads: all weights are 0; give at least one read a weight above 0")
-        return self
-
-
-class Events(Section):
-    """The workload `events`: a log of events."""
-
-    message_size: Size = Field(120, ge=1, le=1_000_000, description="Bytes of an event's message.")
-    services: int = Field(20, ge=1, le=10_000, description="Different services.")
-    keys: Literal["uniform", "zipf", "latest"] = Field(
-        "uniform", description="Which written events are read: all alike, a few often, or the newest."
-    )
-    limit: int = Field(50, ge=1, le=10_000, description="Rows that `newest` and `by_service` return at most.")
-    window: Duration = Field(60.0, gt=0, description="Span of time of `by_service` and `level_counts`.")
-    reads: EventReads = Field(default_factory=EventReads, description="Weights of the reads.")
 
 
 class Sqlite(Section):

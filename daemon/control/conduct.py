@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any
 
-from daemon import __version__, ledger
+from daemon import __version__, ledger, schema
 from daemon.clock import Clock
 from daemon.config.settings import Settings
 from daemon.control import plan
@@ -91,13 +91,13 @@ async def _prepare(run: Run, workload: Workload) -> None:
     backend = plan.make_backend(settings, run.clock)
     await backend.open()
     try:
-        await ledger.prepare(backend, workload, clean=settings.clean)
+        await schema.prepare(backend, workload.schema(backend.dialect), clean=settings.clean)
         run.versions = await ledger.versions(backend)
         record = ledger.RunRecord(
             run.number, __version__, settings.workload, settings.pools.writers, settings.shards, "", {}
         )
         run.number = await ledger.register(backend, record)
-        if not settings.pools.writers:
+        if not settings.pools.writers and workload.tables:
             run.existing = await ledger.readable(backend, workload.tables[0])
     except OpError as error:
         raise TargetError(f"cannot prepare the target: {error}") from error

@@ -78,15 +78,8 @@ def schedule(rate: float | None, arrivals: str, shard: int, shards: int) -> Sche
 
 def workload_options(settings: Settings) -> Mapping[str, Any]:
     """Return the workload's own settings as the keyword arguments of its class."""
-    events = settings.events
-    return {
-        "message_size": events.message_size,
-        "services": events.services,
-        "keys": events.keys,
-        "limit": events.limit,
-        "window": events.window,
-        "weights": events.reads.model_dump(),
-    }
+    options: Mapping[str, Any] = getattr(settings, settings.workload).options()
+    return options
 
 
 def backend_options(

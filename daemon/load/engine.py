@@ -8,6 +8,7 @@ import socket
 import sys
 from collections.abc import Coroutine
 from contextlib import suppress
+from functools import partial
 from itertools import islice
 from random import Random
 from typing import Any
@@ -76,7 +77,7 @@ class Engine:
                 cells=cells,
                 clock=clock,
                 rng=Random(f"{plan.seed}/jitter"),
-                on_failed=self._row_failed,
+                on_failed=partial(self._row_failed, len(spec_table.key)),
             )
             for op, spec_table in enumerate(self.workload.tables)
         }
@@ -160,10 +161,9 @@ class Engine:
         """What became of the rows."""
         return Account.of(self._cells)
 
-    def _row_failed(self, values: Values, error: OpError) -> None:
+    def _row_failed(self, key_size: int, values: Values, error: OpError) -> None:
         for _ in islice(self._failed_rows, 1):
-            key = values[: len(self.workload.tables[0].key)]
-            self._channel.send(RowFailed(key, error.error_class, str(error)))
+            self._channel.send(RowFailed(values[:key_size], error.error_class, str(error)))
 
 
 async def serve(channel: Channel, cells: Cells, clock: Clock) -> None:

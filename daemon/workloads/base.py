@@ -1,11 +1,11 @@
 """What every workload offers to the load loop."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from random import Random
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from daemon.backends.base import Dialect
-from daemon.ops import OpSpec, Table, Transaction, Values
+from daemon.ops import OpSpec, Table, Transaction, Tx, Values
 
 EPOCH_KEYS = 1 << 40
 """Sequence numbers that one life of a shard may use per worker: a restarted shard begins at
@@ -41,6 +41,25 @@ class Stretch(NamedTuple):
     rows: int
 
 
+async def query(tx: Tx, sql: str, params: Sequence[Any]) -> list[Values]:
+    """Run one statement: the transaction function of most reads."""
+    return await tx.execute(sql, params)
+
+
+class Schema(NamedTuple):
+    """The tables of a workload.
+
+    Attributes:
+        version: raised whenever tables of an earlier version would not do any more.
+        tables: by bare name, in the order of creation: the statement that creates the table, and
+            then those that create its indexes, which may run later and more than once
+            (`IF NOT EXISTS`).
+    """
+
+    version: int
+    tables: Mapping[str, Sequence[str]]
+
+
 class Workload(Protocol):
     """A closed set of operations, and how to make the next one of each kind.
 
@@ -55,11 +74,15 @@ class Workload(Protocol):
 
     @property
     def tables(self) -> Sequence[Table]:
-        """The tables that rows are batched into."""
+        """The tables that rows are batched into; there may be none.
+
+        Each has the columns run, shard, worker and seq, and a worker counts its rows for each
+        table by itself.
+        """
         ...
 
-    def schema(self, dialect: Dialect) -> Sequence[str]:
-        """Return the statements that create the tables and their indexes."""
+    def schema(self, dialect: Dialect) -> Schema:
+        """Return all tables that the operations need."""
         ...
 
     def row(self, op: int, worker: int, rng: Random) -> Values:

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from random import Random
-from typing import Any
 
 from daemon.backends.base import Dialect
-from daemon.ops import OpSpec, Table, Transaction, Tx, Values
-from daemon.workloads.base import Identity, Stretch
+from daemon.ops import OpSpec, Table, Transaction, Values
+from daemon.workloads.base import Identity, Schema, Stretch, query
 from daemon.workloads.keys import DISTRIBUTIONS, Distribution
 
+VERSION = 1
 EVENTS = Table(
     "events",
     (
@@ -63,11 +63,6 @@ TEXT = 1 << 16  # characters that messages are cut from; a power of two
 
 APPEND, BY_KEY, NEWEST, BY_SERVICE, LEVEL_COUNTS = range(5)
 _COLUMNS = ", ".join(name for name, _ in EVENTS.columns)
-
-
-async def query(tx: Tx, sql: str, params: Sequence[Any]) -> list[Values]:
-    """Run the one statement of a read."""
-    return await tx.execute(sql, params)
 
 
 class Events:
@@ -132,13 +127,17 @@ class Events:
         self._attributes = [_attributes(rng) for _ in range(ATTRIBUTES)]
         self._sql = _statements(dialect)
 
-    def schema(self, dialect: Dialect) -> Sequence[str]:
+    def schema(self, dialect: Dialect) -> Schema:
         """Return the table and an index for every read: see `Workload`."""
-        table, index = dialect.table("events"), dialect.index_name
-        return (
-            dialect.create_table(EVENTS),
-            f"CREATE INDEX {index('events_ts_level')} ON {table} (ts, level)",
-            f"CREATE INDEX {index('events_service_ts')} ON {table} (service, ts)",
+        return Schema(
+            VERSION,
+            {
+                EVENTS.name: (
+                    dialect.create_table(EVENTS),
+                    dialect.create_index(EVENTS, "ts", "level"),
+                    dialect.create_index(EVENTS, "service", "ts"),
+                )
+            },
         )
 
     def transaction(self, op: int, worker: int, rng: Random) -> Transaction:  # noqa: ARG002 - all read alike

@@ -2,11 +2,27 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 
 from daemon.backends.base import Dialect
 from daemon.workloads.base import Identity, Stretch, Workload
 from daemon.workloads.events import Events
+
+
+class Kind(NamedTuple):
+    """What there is to know of a workload before it is made.
+
+    Attributes:
+        make: its class; the keyword arguments are those of `create` and its own settings.
+        writes_directly: it has operations of the pool `writer` that are transactions, and not
+            rows: then every writer needs a connection.
+    """
+
+    make: Callable[..., Workload]
+    writes_directly: bool = False
+
+
+WORKLOADS: Mapping[str, Kind] = {"events": Kind(Events)}
 
 
 def create(
@@ -22,8 +38,7 @@ def create(
     under_way: int = 1,
 ) -> Workload:
     """Return the named workload for one shard; `options` are its own settings."""
-    made: Mapping[str, type[Events]] = {"events": Events}
-    return made[name](
+    return WORKLOADS[name].make(
         identity=identity,
         dialect=dialect,
         workers=workers,
