@@ -97,4 +97,10 @@ class OpError(Exception):
 
 
 class Rejected(Exception):  # noqa: N818 - an expected business outcome, not an error
-    """The operation ran and the business rules said no: its own outcome, never an error."""
+    """The operation ran and the business rules said no: its own outcome, never an error.
+
+    Attributes:
+        served: when the backend took the operation up (s, monotonic); None until it has said so.
+    """
+
+    served: float | None = None

@@ -52,8 +52,23 @@ class Tx(Protocol):
         """
         ...
 
+    async def insert(self, table: Table, rows: Sequence[Values]) -> None:
+        """Insert rows in the fastest way there is; the table has none of their keys yet.
+
+        Args:
+            table: where to.
+            rows: each with the values of `table.columns`; there may be none.
+
+        Raises:
+            OpError: the database refused them.
+        """
+        ...
+
 
 TxFn = Callable[..., Awaitable[Any]]
+
+
+Isolation = Literal["", "read committed", "repeatable read", "serializable"]
 
 
 class Transaction(NamedTuple):
@@ -63,12 +78,18 @@ class Transaction(NamedTuple):
         read_only: it writes nothing, so a reading connection will do.
         single: it executes exactly one statement, so the statement is the transaction and
             needs no BEGIN and COMMIT around it.
+        idempotent: it has no second effect when it was committed already, so it may be tried again
+            also when nobody knows whether it was.
+        isolation: level for a transaction that is not `single`; empty: the server's default. SQLite
+            has one level only, the strictest.
     """
 
     fn: TxFn
     args: Values = ()
     read_only: bool = True
     single: bool = False
+    idempotent: bool = False
+    isolation: Isolation = ""
 
 
 class Timed(NamedTuple):

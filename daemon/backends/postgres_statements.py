@@ -13,10 +13,11 @@ from psycopg import adapt, pq
 from psycopg.abc import Transformer
 from psycopg.adapt import PyFormat
 
+from daemon.backends.postgres_copy import encoder_of
 from daemon.backends.postgres_errors import op_error
-from daemon.backends.postgres_protocol import execute_prepared, prepare
+from daemon.backends.postgres_protocol import copy, execute_prepared, prepare
 from daemon.errors import OpError
-from daemon.ops import Values
+from daemon.ops import Table, Values
 
 MOST_PREPARED = 100  # statements per connection; what comes later goes through the cursor
 _RESULT_CHANGED = "0A000"  # a prepared statement whose table got other columns
@@ -69,6 +70,14 @@ class PostgresTx:
         transformer.set_pgresult(result, set_loaders=not prepared.shaped)
         prepared.shaped = True
         return transformer.load_rows(0, result.ntuples, tuple)
+
+    async def insert(self, table: Table, rows: Sequence[Values]) -> None:
+        """Insert rows by COPY: see `daemon.ops.Tx`."""
+        encoder = encoder_of(table)
+        try:
+            await self._connection.wait(copy(self._pgconn, encoder.command, encoder.encode(rows)))
+        except psycopg.Error as error:
+            raise op_error(error) from None
 
     async def execute_many(self, sql: str, rows: Sequence[Values]) -> None:
         """Run one statement for each row, pipelined."""

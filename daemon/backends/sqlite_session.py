@@ -7,13 +7,14 @@ from typing import Any, NamedTuple
 
 import apsw
 
+from daemon.backends.base import SQLITE
 from daemon.backends.lane import INFINITY
 from daemon.backends.sqlite_connection import Pragmas, connect
 from daemon.backends.sqlite_errors import op_error
 from daemon.backends.wal import PATIENCE, Checkpoint, WalPolicy
 from daemon.clock import Clock
 from daemon.errors import OpError
-from daemon.ops import Timed, Transaction, Values
+from daemon.ops import Table, Timed, Transaction, Values
 
 GROUP = 3
 """Jobs in a row from which on it pays to have the file's lock held for all that follow."""
@@ -57,12 +58,24 @@ class SqliteTx:
         try:
             return self._cursor.execute(sql, params).fetchall()
         except apsw.Error as error:
-            commits = not self.explicit and not self.read_only
-            refused = op_error(error, self._connection.system_errno, committing=commits)
-            # Some errors (a full disk, an interrupt) roll the whole transaction back.
-            if self.explicit and not self._connection.in_transaction:
-                self.broken = refused
-            raise refused from error
+            raise self._refused(error) from error
+
+    async def insert(self, table: Table, rows: Sequence[Values]) -> None:
+        """Insert rows: see `daemon.ops.Tx`."""
+        if self.broken is not None:
+            raise self.broken
+        try:
+            self._cursor.executemany(SQLITE.insert(table, again=False), rows)
+        except apsw.Error as error:
+            raise self._refused(error) from error
+
+    def _refused(self, error: apsw.Error) -> OpError:
+        commits = not self.explicit and not self.read_only
+        refused = op_error(error, self._connection.system_errno, committing=commits)
+        # Some errors (a full disk, an interrupt) roll the whole transaction back.
+        if self.explicit and not self._connection.in_transaction:
+            self.broken = refused
+        return refused
 
 
 class Session:

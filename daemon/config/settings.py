@@ -47,6 +47,13 @@ class Pools(Section):
     max_backlog: Duration = Field(
         10.0, description="Intended operations later than this are dropped and counted, open loop only."
     )
+    retries: int = Field(
+        5,
+        ge=0,
+        le=100,
+        description="Further tries of a transaction that met a serialization failure, a deadlock or a busy "
+        "database, with growing pauses.",
+    )
     op_timeout: Duration = Field(
         30.0, description="An operation without an answer by then is a timeout; 0: never."
     )

@@ -13,6 +13,7 @@ from daemon.load.messages import EnginePlan
 from daemon.load.pool import PoolPolicy
 from daemon.load.schedule import Constant, Poisson, Schedule
 from daemon.target import parse_target
+from daemon.workloads import registry
 from daemon.workloads.base import Identity, Stretch
 
 
@@ -44,6 +45,7 @@ def engine_plan(
                 max_backlog=pools.max_backlog,
                 op_timeout=pools.op_timeout,
                 full_drops=batch.on_full == "drop",
+                retries=pools.retries,
                 rows_in_flight=pools.rows_in_flight,
             ),
             "reader": PoolPolicy(
@@ -52,6 +54,7 @@ def engine_plan(
                 think_time=pools.read_think_time,
                 max_backlog=pools.max_backlog,
                 op_timeout=pools.op_timeout,
+                retries=pools.retries,
             ),
         },
         batch=BatchPolicy(
@@ -104,7 +107,7 @@ def backend_options(
     return "postgres", {
         "conninfo": target.url,
         "password": server.password.get_secret_value() if server.password else None,
-        "writer_connections": min(settings.batch.flushers, max(1, writers)),
+        "writer_connections": _writer_connections(settings, writers),
         "reader_connections": min(server.pool_size or readers, readers),
         "synchronous_commit": server.synchronous_commit,
         "connect_timeout": server.connect_timeout,
@@ -114,6 +117,14 @@ def backend_options(
         "application_name": f"{server.application_name[: 62 - len(role)]} {role}",
         "prepare": server.prepare,
     }
+
+
+def _writer_connections(settings: Settings, writers: int) -> int:
+    """Return one per flusher if rows are written, one per writer, as the pool allows, if transactions are."""
+    kind = registry.WORKLOADS[settings.workload]
+    rows = min(settings.batch.flushers, writers) if kind.writes_rows else 0
+    direct = min(settings.postgres.pool_size or writers, writers) if kind.writes_directly else 0
+    return max(1, rows + direct)
 
 
 def make_backend(settings: Settings, clock: Clock) -> Backend:

@@ -12,6 +12,7 @@ from daemon.clock import Clock
 from daemon.errors import OpError, Rejected
 from daemon.load.batch import Ack, BatchWriter, Stopping
 from daemon.load.mix import Mix
+from daemon.load.retry import Retries
 from daemon.load.schedule import Schedule
 from daemon.ops import PoolName
 from daemon.record.recorder import Recorder
@@ -33,6 +34,7 @@ class PoolPolicy(NamedTuple):
         max_backlog: a turn later than this is dropped and counted, s.
         op_timeout: an operation without an answer by then is a timeout, s; 0: never.
         full_drops: drop a row that meets a full queue instead of waiting for room.
+        retries: tries after the first of a transaction that met a conflict.
         rows_in_flight: rows a worker sends before it waits for the COMMIT of the oldest.
         timer_resolution: what the event loop rounds its timers to, s; 0 for a virtual clock.
     """
@@ -43,6 +45,7 @@ class PoolPolicy(NamedTuple):
     max_backlog: float = 10.0
     op_timeout: float = 0.0
     full_drops: bool = False
+    retries: int = 0
     rows_in_flight: int = 1
     timer_resolution: float = 0.001
 
@@ -91,6 +94,7 @@ class Pool:
         self._backend = backend
         self._writers = writers
         self._recorder = recorder
+        self._retries = Retries(policy.retries, backend, recorder, clock, Random(f"{seed}/retries"))
         self._clock = clock
         self._seed = seed
         self._mix = Mix(workload.ops, name, Random(f"{seed}/mix"))
@@ -250,10 +254,15 @@ class Pool:
                     return False
             else:
                 work = self._workload.transaction(op, worker, rng)
-                timed = await self._backend.transact(work, deadline=dispatched + self._patience)
+                deadline = dispatched + self._patience
+                try:
+                    timed = await self._backend.transact(work, deadline=deadline)
+                except OpError as error:
+                    timed = await self._retries.again(work, error, deadline)
                 self._recorder.op(op, "ok", intended, dispatched, timed.served, timed.done)
-        except Rejected:
-            self._recorder.op(op, "rejected", intended, dispatched, dispatched, self._clock.now())
+        except Rejected as no:
+            served = dispatched if no.served is None else no.served
+            self._recorder.op(op, "rejected", intended, dispatched, served, self._clock.now())
         except OpError as error:
             done = self._clock.now()
             served = done if error.served is None else error.served

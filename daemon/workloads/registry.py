@@ -14,11 +14,13 @@ class Kind(NamedTuple):
 
     Attributes:
         make: its class; the keyword arguments are those of `create` and its own settings.
+        writes_rows: it has tables that rows are batched into.
         writes_directly: it has operations of the pool `writer` that are transactions, and not
             rows: then every writer needs a connection.
     """
 
     make: Callable[..., Workload]
+    writes_rows: bool = True
     writes_directly: bool = False
 
 
