@@ -35,9 +35,7 @@ def wanted_connections(settings: Settings) -> int:
     """Return how many connections to PostgreSQL a run will hold at most, over all shards."""
     total = 2  # the supervisor's own
     for shard in range(settings.shards):
-        writers = plan.share(settings.pools.writers, shard, settings.shards)
-        readers = plan.share(settings.pools.readers, shard, settings.shards)
-        _, options = plan.backend_options(settings, writers=writers, readers=readers, role="")
+        _, options = plan.shard_backend(settings, shard, role="")
         total += options["writer_connections"] + options["reader_connections"]
     return total
 

@@ -5,7 +5,7 @@ from random import Random
 from typing import Any
 
 from daemon.backends import factory
-from daemon.backends.base import Backend
+from daemon.backends.base import NULL, Backend
 from daemon.clock import Clock
 from daemon.config.settings import Settings
 from daemon.load.batch import BatchPolicy
@@ -33,9 +33,7 @@ def engine_plan(
     return EnginePlan(
         identity=identity,
         seed=f"{seed}/{shard}/{identity.epoch}",
-        backend=backend_options(
-            settings, writers=writers, readers=readers, role=f"{identity.run}/{shard}.{identity.epoch}"
-        ),
+        backend=shard_backend(settings, shard, role=f"{identity.run}/{shard}.{identity.epoch}"),
         workload=(settings.workload, workload_options(settings)),
         pools={
             "writer": PoolPolicy(
@@ -66,6 +64,7 @@ def engine_plan(
             retry_cap=batch.retry.cap,
             retry_budget=batch.retry.budget,
         ),
+        shards=shards,
         existing=existing,
         drain_timeout=batch.drain_timeout,
         recording=recording,
@@ -85,6 +84,30 @@ def workload_options(settings: Settings) -> Mapping[str, Any]:
     return options
 
 
+def shard_backend(settings: Settings, shard: int, *, role: str) -> tuple[str, Mapping[str, Any]]:
+    """Return the kind of the target, and the arguments of the backend that serves one shard."""
+    pools, server = settings.pools, settings.postgres
+    writers, readers = (share(n, shard, settings.shards) for n in (pools.writers, pools.readers))
+    kind = registry.WORKLOADS[settings.workload]
+    return backend_options(
+        settings,
+        writers=(min(settings.batch.flushers, writers) if kind.writes_rows else 0)
+        + (min(server.pool_size or writers, writers) if kind.writes_directly else 0)
+        + _consumers(settings, shard),
+        readers=min(server.pool_size or readers, readers),
+        role=role,
+    )
+
+
+def _consumers(settings: Settings, shard: int) -> int:
+    """Return how many consumers run in a shard."""
+    options = workload_options(settings)
+    made = registry.consumers(
+        settings.workload, options, dialect=NULL, wall=float, shard=shard, shards=settings.shards
+    )
+    return len(made)
+
+
 def backend_options(
     settings: Settings, *, writers: int, readers: int, role: str
 ) -> tuple[str, Mapping[str, Any]]:
@@ -92,8 +115,8 @@ def backend_options(
 
     Args:
         settings: where the target and its options come from.
-        writers: writers that the backend serves.
-        readers: readers that the backend serves.
+        writers: connections for writing; one at least is made.
+        readers: connections for reading; one at least is made.
         role: what the connections are for, shown in `pg_stat_activity`.
     """
     target = parse_target(settings.target.get_secret_value())
@@ -103,12 +126,11 @@ def backend_options(
     if target.kind == "null":
         return "null", settings.null.model_dump()
     server = settings.postgres
-    readers = max(1, readers)
     return "postgres", {
         "conninfo": target.url,
         "password": server.password.get_secret_value() if server.password else None,
-        "writer_connections": _writer_connections(settings, writers),
-        "reader_connections": min(server.pool_size or readers, readers),
+        "writer_connections": max(1, writers),
+        "reader_connections": max(1, readers),
         "synchronous_commit": server.synchronous_commit,
         "connect_timeout": server.connect_timeout,
         "statement_timeout": server.statement_timeout,
@@ -119,21 +141,11 @@ def backend_options(
     }
 
 
-def _writer_connections(settings: Settings, writers: int) -> int:
-    """Return one per flusher if rows are written, one per writer, as the pool allows, if transactions are."""
-    kind = registry.WORKLOADS[settings.workload]
-    rows = min(settings.batch.flushers, writers) if kind.writes_rows else 0
-    direct = min(settings.postgres.pool_size or writers, writers) if kind.writes_directly else 0
-    return max(1, rows + direct)
-
-
 def make_backend(settings: Settings, clock: Clock) -> Backend:
     """Return a backend for looking after the target beside the load: one connection for each use."""
     kind, options = backend_options(settings, writers=1, readers=1, role="control")
     if kind == "sqlite":
         options = {**options, "reader_lanes": 1}
-    if kind == "postgres":
-        options = {**options, "writer_connections": 1}
     return factory.create(kind, options, clock, Random(0))
 
 

@@ -18,6 +18,7 @@ from daemon.backends import factory
 from daemon.clock import Clock, SystemClock
 from daemon.errors import OpError, TargetError
 from daemon.load.batch import BatchWriter
+from daemon.load.consumers import Consumers
 from daemon.load.messages import (
     Channel,
     EnginePlan,
@@ -94,18 +95,36 @@ class Engine:
             )
             for name, policy in plan.pools.items()
         ]
+        self._consumers = Consumers(
+            registry.consumers(
+                *plan.workload,
+                dialect=self.backend.dialect,
+                wall=clock.wall,
+                shard=plan.identity.shard,
+                shards=plan.shards,
+            ),
+            backend=self.backend,
+            clock=clock,
+            rng=Random(f"{plan.seed}/consumers"),
+        )
         self._vitals = Vitals(plan.identity.shard, clock)
         self._work: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
         """Begin the load; it goes on until `drain`."""
-        self._work = [
+        load = [
             *(asyncio.create_task(writer.run(), name=name) for name, writer in self.writers.items()),
             *(asyncio.create_task(pool.run(), name=pool.name) for pool in self.pools),
         ]
+        # What follows the writes can end only when there will be no more of them.
+        asyncio.gather(*load, return_exceptions=True).add_done_callback(lambda _: self._consumers.finish())
+        self._work = [*load, asyncio.create_task(self._consumers.run(), name="consumers")]
 
     async def drain(self, seconds: float) -> None:
-        """Take no further turn, write what was accepted, abandon what is left after `seconds`."""
+        """Take no further turn, write what was accepted, abandon what is left after `seconds`.
+
+        The consumers catch up meanwhile, as far as there is time.
+        """
         for pool in self.pools:
             pool.stop()
         for writer in self.writers.values():
@@ -142,6 +161,7 @@ class Engine:
         """Return everything counted so far, and the present state."""
         snapshot = self._recorder.snapshot()
         self._vitals.add_to(snapshot)
+        self._consumers.add_to(snapshot)
         gauges = snapshot.gauges
         policy = self._plan.batch
         gauges["soakd_batch_queue_rows",] = sum(writer.depth for writer in self.writers.values())

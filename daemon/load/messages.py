@@ -29,6 +29,7 @@ class EnginePlan(NamedTuple):
         workload: name, and its own settings.
         pools: how each pool takes its turns.
         batch: when rows are written.
+        shards: how many shards the run has.
         existing: rows of an earlier run, for a run that only reads.
         drain_timeout: time for the drain when the supervisor is gone, s.
         recording: False leaves all measuring out, to tell what it costs.
@@ -40,6 +41,7 @@ class EnginePlan(NamedTuple):
     workload: tuple[str, Mapping[str, Any]]
     pools: Mapping[PoolName, PoolPolicy]
     batch: BatchPolicy
+    shards: int
     existing: Sequence[Stretch]
     drain_timeout: float
     recording: bool = True

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from daemon.record.catalog_workloads import WORKLOADS
 from daemon.record.metric import Metric
 
 METRICS: Mapping[str, Metric] = {
@@ -67,6 +68,7 @@ METRICS: Mapping[str, Metric] = {
     "soakd_run_phase": Metric("gauge", ("phase",), "1 for the phase that the run is in."),
     "soakd_build_info": Metric("gauge", ("version", "python"), "Versions in use; always 1."),
     "soakd_run_info": Metric("gauge", ("run_id", "backend", "workload"), "What is being run; always 1."),
+    **WORKLOADS,
 }
 
 # Closed sets of label values; the pools, operations, outcomes and error classes stand in `ops` and `errors`.

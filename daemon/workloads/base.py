@@ -60,6 +60,37 @@ class Schema(NamedTuple):
     tables: Mapping[str, Sequence[str]]
 
 
+class Progress(NamedTuple):
+    """How far a consumer has come with one step.
+
+    Attributes:
+        rows: rows of its stream that it has processed in this step.
+        more: there was more than fits into a step.
+        behind: rows that it has not processed yet, up to those of transactions under way.
+        oldest: when the oldest of them was written, s since the Unix epoch; None when there is none.
+    """
+
+    rows: int
+    more: bool = False
+    behind: int = 0
+    oldest: float | None = None
+
+
+class Consumer(NamedTuple):
+    """Something that follows what the operations write, beside them and for as long as the load runs.
+
+    Attributes:
+        name: label value in metrics and summaries.
+        step: processes the next few rows and notes its position, in one transaction: it has one
+            effect however often it is tried. Its result is a `Progress`.
+        pause: time until the next look when there was nothing more to do, s.
+    """
+
+    name: str
+    step: Transaction
+    pause: float
+
+
 class Workload(Protocol):
     """A closed set of operations, and how to make the next one of each kind.
 
