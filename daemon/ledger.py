@@ -40,7 +40,6 @@ ACCOUNTS = Table(
     ),
     ("run", "shard", "epoch"),
 )
-OWN = (OBJECTS, RUNS, ACCOUNTS)
 RUNNING = "running"
 ORPHANED = "supervisor died"
 
@@ -149,6 +148,16 @@ async def finish_alone(backend: Backend, run: int) -> None:
         accounts="accounts",
     )
     await do(backend, insert, sql, ((ORPHANED, run, RUNNING, run),))
+
+
+async def forget_rows(backend: Backend, table: Table, before: int) -> None:
+    """Delete the rows of runs whose number is lower.
+
+    Raises:
+        OpError: the target refused.
+    """
+    sql = backend.dialect.sql("DELETE FROM {rows} WHERE run < ?", rows=table.name)
+    await do(backend, query, sql, (before,))
 
 
 async def quiet(backend: Backend, run: int, *, insist: bool) -> bool:

@@ -4,9 +4,12 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from daemon.backends.base import Backend, Dialect
 from daemon.errors import OpError, TargetError, UsageError
-from daemon.ledger import OBJECTS, OWN, SCHEMA_VERSION, do, exists
+from daemon.ledger import ACCOUNTS, OBJECTS, RUNS, SCHEMA_VERSION, do, exists
 from daemon.ops import Tx
+from daemon.seeds import CHUNKS, SEEDS
 from daemon.workloads.base import Schema
+
+OWN = (OBJECTS, RUNS, ACCOUNTS, SEEDS, CHUNKS)
 
 
 async def prepare(backend: Backend, schema: Schema, *, clean: bool, bare: bool = False) -> set[str]:
@@ -44,6 +47,20 @@ async def index(backend: Backend, schema: Schema) -> None:
     for statements in schema.tables.values():
         for statement in statements[1:]:  # each in a transaction of its own: they may take long
             await do(backend, _run, (statement,))
+
+
+async def drop(backend: Backend, schema: Schema) -> None:
+    """Drop a workload's tables, as far as soakd created them.
+
+    Raises:
+        OpError: the target refused.
+    """
+    await do(backend, _drop_mine, backend.dialect, schema)
+
+
+async def _drop_mine(tx: Tx, dialect: Dialect, schema: Schema) -> None:
+    mine = await _mine(tx, dialect)
+    await _drop(tx, dialect, [name for name in schema.tables if name in mine])
 
 
 async def _prepare(

@@ -6,9 +6,10 @@ from typing import Any, Literal
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
+from daemon.config.data import Data
 from daemon.config.section import Section
 from daemon.config.types import Duration, PageSize, Rate, Size
-from daemon.config.workloads import Events
+from daemon.config.workloads import Events, Ledger
 from daemon.errors import UsageError
 from daemon.target import MASK, parse_target
 from daemon.target import shown as shown_address
@@ -249,7 +250,7 @@ class Settings(Section):
         description="Database to put under load.",
         examples=["sqlite:///file.db", "postgresql://user@host:port/db", "null://"],
     )
-    workload: Literal["events"] = Field("events", description="What the pools do.")
+    workload: Literal["events", "ledger"] = Field("events", description="What the pools do.")
     duration: Duration = Field(60.0, description="Length of the run after warm-up; 0: until stopped.")
     warmup: Duration = Field(0.0, description="Load before the measured part; left out of the summary.")
     seed: int | None = Field(None, ge=0, description="Makes keys and payloads repeatable; unset: drawn anew.")
@@ -258,7 +259,9 @@ class Settings(Section):
     clean: bool = Field(False, description="First drop the tables that soakd created in the target.")
     pools: Pools = Field(default_factory=Pools)
     batch: Batch = Field(default_factory=Batch)
+    data: Data = Field(default_factory=Data)
     events: Events = Field(default_factory=Events)
+    ledger: Ledger = Field(default_factory=Ledger)
     sqlite: Sqlite = Field(default_factory=Sqlite)
     postgres: Postgres = Field(default_factory=Postgres)
     null: Null = Field(default_factory=Null)

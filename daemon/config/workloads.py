@@ -39,3 +39,60 @@ class Events(Section):
     def options(self) -> Mapping[str, Any]:
         """Return the keyword arguments of `daemon.workloads.events.Events`."""
         return {**self.model_dump(exclude={"reads"}), "weights": self.reads.model_dump()}
+
+
+class LedgerWrites(Section):
+    """Weights of the requests of the workload `ledger`; only their proportions count."""
+
+    credit: Weight = Field(50, description="Money for a wallet, 10 to 500.")
+    debit: Weight = Field(30, description="Money from a wallet, 10 to 200, if it is there.")
+    transfer: Weight = Field(20, description="Money from a wallet to another, 10 to 300, if it is there.")
+
+    @model_validator(mode="after")
+    def _some(self) -> "LedgerWrites":
+        if not (self.credit or self.debit or self.transfer):
+            raise ValueError("ledger.writes: all weights are 0; give at least one a weight above 0")
+        return self
+
+
+class LedgerReads(Section):
+    """Weights of the reads of the workload `ledger`; only their proportions count."""
+
+    balance: Weight = Field(70, description="The balance of a wallet in the read model.")
+    history: Weight = Field(25, description="The newest entries of a wallet.")
+    request: Weight = Field(5, description="What became of a request, by its key.")
+
+    @model_validator(mode="after")
+    def _some(self) -> "LedgerReads":
+        if not (self.balance or self.history or self.request):
+            raise ValueError("ledger.reads: all weights are 0; give at least one read a weight above 0")
+        return self
+
+
+class Ledger(Section):
+    """The workload `ledger`: wallets, idempotent requests, an event store, an outbox, projections."""
+
+    history: int = Field(
+        10, ge=1, le=100_000, description="Operations that each wallet has when its data is loaded."
+    )
+    keys: Literal["uniform", "zipf", "latest"] = Field(
+        "uniform", description="Which wallets are asked for: all alike, a few often, or the last ones."
+    )
+    limit: int = Field(50, ge=1, le=10_000, description="Rows that `history` returns at most.")
+    replays: float = Field(
+        0.05, ge=0, le=0.9, description="Share of requests that repeat a recent one, perhaps one under way."
+    )
+    isolation: Literal["read-committed", "repeatable-read", "serializable"] = Field(
+        "read-committed", description="Level of the transactions (PostgreSQL; SQLite is always serializable)."
+    )
+    provoke_deadlocks: bool = Field(
+        False, description="Transfer between four wallets and lock them in any order: deadlocks (PostgreSQL)."
+    )
+    outbox_consumers: int = Field(2, ge=0, le=16, description="Consumers that follow the outbox.")
+    poll: Duration = Field(0.02, gt=0, description="Pause of a consumer that has caught up.")
+    writes: LedgerWrites = Field(default_factory=LedgerWrites, description="Weights of the requests.")
+    reads: LedgerReads = Field(default_factory=LedgerReads, description="Weights of the reads.")
+
+    def options(self) -> Mapping[str, Any]:
+        """Return the keyword arguments of `daemon.workloads.ledger.workload.Ledger`."""
+        return {**self.model_dump(), "isolation": self.isolation.replace("-", " ")}

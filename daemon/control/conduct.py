@@ -7,20 +7,22 @@ from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any
 
-from daemon import __version__, ledger, schema
+from daemon import __version__, ledger
 from daemon.clock import Clock
 from daemon.config.settings import Settings
 from daemon.control import plan
 from daemon.control.endpoint import endpoint
 from daemon.control.engines import EngineProcess
+from daemon.control.loading_screen import Lines
 from daemon.control.recount import tables_of
 from daemon.control.run import Run
 from daemon.control.screen import Screen
+from daemon.control.seeding import Seeding
 from daemon.control.settle import Books, settle
-from daemon.control.shards import Shard
+from daemon.control.shards import Listener, Shard
 from daemon.control.signals import Signals
 from daemon.control.summarize import check_writable, summarize, write_summary
-from daemon.errors import DataLossError, ExitCode, OpError, TargetError
+from daemon.errors import DataLossError, ExitCode, OpError, StoppedError, TargetError
 from daemon.workloads.base import Identity, Workload
 
 DRAIN_GRACE = 10.0  # s beyond the drain time-out before an engine is killed
@@ -50,7 +52,7 @@ async def conduct(
         await asyncio.gather(*(shard.adopt(own) for shard, own in zip(run.shards, engines, strict=True)))
         workload = tables_of(settings, clock)
         screen.url = await stack.enter_async_context(endpoint(settings, run, workload.ops))
-        ready = asyncio.ensure_future(_make_ready(run, workload))
+        ready = asyncio.ensure_future(_make_ready(run, workload, signals, screen.note))
         await _until(0, signals.abort, ready)
         if not ready.done():
             await _cancel(ready)
@@ -80,18 +82,24 @@ async def _cancel(task: asyncio.Future[Any]) -> None:
         task.exception()  # looked at, so that nobody complains; what it was about is over
 
 
-async def _make_ready(run: Run, workload: Workload) -> None:
-    await _prepare(run, workload)
+async def _make_ready(run: Run, workload: Workload, signals: Signals, notify: Listener) -> None:
+    await _prepare(run, workload, signals, notify)
     await asyncio.gather(*(shard.connect() for shard in run.shards))
 
 
-async def _prepare(run: Run, workload: Workload) -> None:
-    """Create the tables, register the run, and find what there is to read if it writes nothing."""
+async def _prepare(run: Run, workload: Workload, signals: Signals, notify: Listener) -> None:
+    """Create the tables, load data, register the run, and find what there is to read if it writes nothing."""
     settings = run.settings
-    backend = plan.make_backend(settings, run.clock)
+    backend = plan.make_backend(settings, run.clock, writers=settings.data.loaders)
+    shower = Lines(notify, run.clock, settings.log.interval, {"workload": settings.workload})
     await backend.open()
     try:
-        await schema.prepare(backend, workload.schema(backend.dialect), clean=settings.clean)
+        seeding = Seeding(settings, backend, run.clock, shower, signals.stop.is_set)
+        seeded = await seeding.prepare(workload.schema(backend.dialect), clean=settings.clean)
+        if seeded is not None:
+            if not seeded.done:
+                raise StoppedError("stopped while loading data; the next run goes on with it", signals.first)
+            run.scale = seeded.dataset.scale
         run.versions = await ledger.versions(backend)
         record = ledger.RunRecord(
             run.number, __version__, settings.workload, settings.pools.writers, settings.shards, "", {}

@@ -8,6 +8,8 @@ from daemon.backends import factory
 from daemon.backends.base import NULL, Backend
 from daemon.clock import Clock
 from daemon.config.settings import Settings
+from daemon.config.types import scale_units
+from daemon.errors import UsageError
 from daemon.load.batch import BatchPolicy
 from daemon.load.messages import EnginePlan
 from daemon.load.pool import PoolPolicy
@@ -15,6 +17,7 @@ from daemon.load.schedule import Constant, Poisson, Schedule
 from daemon.target import parse_target
 from daemon.workloads import registry
 from daemon.workloads.base import Identity, Stretch
+from daemon.workloads.data import Data, Dataset
 
 
 def share(total: int, shard: int, shards: int) -> int:
@@ -23,9 +26,24 @@ def share(total: int, shard: int, shards: int) -> int:
 
 
 def engine_plan(
-    settings: Settings, identity: Identity, seed: int, existing: Sequence[Stretch], *, recording: bool = True
+    settings: Settings,
+    identity: Identity,
+    seed: int,
+    existing: Sequence[Stretch],
+    *,
+    scale: int | None = None,
+    recording: bool = True,
 ) -> EnginePlan:
-    """Return what one life of one shard is to do: its share of workers, rate and queue."""
+    """Return what one life of one shard is to do: its share of workers, rate and queue.
+
+    Args:
+        settings: of the run.
+        identity: of the shard's life.
+        seed: what all draws derive from.
+        existing: rows of an earlier run, for a run that only reads.
+        scale: of the data that is there.
+        recording: False leaves all measuring out.
+    """
     shard, shards, pools, batch = identity.shard, settings.shards, settings.pools, settings.batch
     writers = share(pools.writers, shard, shards)
     readers = share(pools.readers, shard, shards)
@@ -34,7 +52,7 @@ def engine_plan(
         identity=identity,
         seed=f"{seed}/{shard}/{identity.epoch}",
         backend=shard_backend(settings, shard, role=f"{identity.run}/{shard}.{identity.epoch}"),
-        workload=(settings.workload, workload_options(settings)),
+        workload=(settings.workload, workload_options(settings, scale)),
         pools={
             "writer": PoolPolicy(
                 workers=writers,
@@ -78,10 +96,41 @@ def schedule(rate: float | None, arrivals: str, shard: int, shards: int) -> Sche
     return (Poisson if arrivals == "poisson" else Constant)(rate, shard, shards)
 
 
-def workload_options(settings: Settings) -> Mapping[str, Any]:
-    """Return the workload's own settings as the keyword arguments of its class."""
+def workload_options(settings: Settings, scale: int | None = None) -> Mapping[str, Any]:
+    """Return the workload's own settings as the keyword arguments of its class.
+
+    Args:
+        settings: where they are.
+        scale: of the data that is there; None: what is asked for.
+    """
     options: Mapping[str, Any] = getattr(settings, settings.workload).options()
-    return options
+    data = registry.WORKLOADS[settings.workload].data
+    if data is None:
+        return options
+    return {**options, "scale": scale or wanted_scale(settings, data) or data.default}
+
+
+def wanted_scale(settings: Settings, data: Data) -> int | None:
+    """Return how many units of data are asked for; None: as many as there are.
+
+    Raises:
+        UsageError: they are too few.
+    """
+    if settings.data.scale is None:
+        return None
+    units = scale_units(settings.data.scale, data.unit_bytes)
+    if units < data.least:
+        raise UsageError(
+            f"data.scale {settings.data.scale} is {units} {data.unit}, and {settings.workload} needs "
+            f"{data.least} at least: raise it"
+        )
+    return units
+
+
+def dataset(settings: Settings, data: Data, scale: int) -> Dataset:
+    """Return the data that is asked for, at a scale."""
+    options = workload_options(settings)
+    return Dataset(scale, settings.data.seed, {name: options[name] for name in data.shape})
 
 
 def shard_backend(settings: Settings, shard: int, *, role: str) -> tuple[str, Mapping[str, Any]]:
@@ -141,9 +190,9 @@ def backend_options(
     }
 
 
-def make_backend(settings: Settings, clock: Clock) -> Backend:
+def make_backend(settings: Settings, clock: Clock, writers: int = 1) -> Backend:
     """Return a backend for looking after the target beside the load: one connection for each use."""
-    kind, options = backend_options(settings, writers=1, readers=1, role="control")
+    kind, options = backend_options(settings, writers=writers, readers=1, role="control")
     if kind == "sqlite":
         options = {**options, "reader_lanes": 1}
     return factory.create(kind, options, clock, Random(0))

@@ -28,6 +28,7 @@ class Run:
         self.number = ledger.run_number(clock.wall())
         self.seed = seed
         self.existing: Sequence[Stretch] = ()
+        self.scale: int | None = None
         self.warm = Snapshot()
         self.at_end = Snapshot()
         self.stop_reason = "duration"
@@ -40,7 +41,7 @@ class Run:
 
     def _planner(self, shard: int) -> Callable[[int], EnginePlan]:
         return lambda epoch: plan.engine_plan(
-            self.settings, Identity(self.number, shard, epoch), self.seed, self.existing
+            self.settings, Identity(self.number, shard, epoch), self.seed, self.existing, scale=self.scale
         )
 
     @property

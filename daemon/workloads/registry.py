@@ -6,7 +6,11 @@ from typing import Any, NamedTuple
 
 from daemon.backends.base import Dialect
 from daemon.workloads.base import Consumer, Identity, Stretch, Workload
+from daemon.workloads.data import Data
 from daemon.workloads.events import Events
+from daemon.workloads.ledger.consumers import consumers as consumers_of_ledger
+from daemon.workloads.ledger.data import DATA
+from daemon.workloads.ledger.workload import Ledger
 
 
 def _no_consumers(**_: object) -> Sequence[Consumer]:
@@ -23,15 +27,21 @@ class Kind(NamedTuple):
             rows: then every writer needs a connection.
         consumers: makes what follows the writes; the keyword arguments are `dialect`, `wall` and
             its own settings. Each runs in one shard.
+        data: what it begins with, or None. Then `scale`, the number of its units, is one of the
+            keyword arguments of `make` and `consumers`.
     """
 
     make: Callable[..., Workload]
     writes_rows: bool = True
     writes_directly: bool = False
     consumers: Callable[..., Sequence[Consumer]] = _no_consumers
+    data: Data | None = None
 
 
-WORKLOADS: Mapping[str, Kind] = {"events": Kind(Events)}
+WORKLOADS: Mapping[str, Kind] = {
+    "events": Kind(Events),
+    "ledger": Kind(Ledger, writes_rows=False, writes_directly=True, consumers=consumers_of_ledger, data=DATA),
+}
 
 
 def create(
