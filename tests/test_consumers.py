@@ -6,7 +6,7 @@ from random import Random
 
 from daemon.backends.base import INFINITY
 from daemon.errors import OpError
-from daemon.load.consumers import LONGEST_PAUSE, Consumers
+from daemon.load.consumers import CATCH_UP_WITHIN, LONGEST_PAUSE, Consumers
 from daemon.ops import Timed, Transaction, Tx
 from daemon.record.snapshot import Snapshot
 from daemon.workloads.base import Consumer, Progress
@@ -28,8 +28,14 @@ class Stream(ScriptedBackend):
     def __init__(self, clock: VirtualClock) -> None:
         super().__init__(clock)
         self.written = 0
+        self.unsettled = 0
         self.position: dict[str, int] = {}
         self.steps: list[float] = []
+
+    @property
+    def settled(self) -> int:
+        """Rows that can be processed."""
+        return self.written - self.unsettled
 
     async def transact(self, work: Transaction, *, deadline: float = INFINITY) -> Timed:
         """Process the next rows."""
@@ -39,12 +45,13 @@ class Stream(ScriptedBackend):
             raise OpError("connection", "down")
         name = work.args[0]
         at = self.position.get(name, 0)
-        rows = min(LIMIT, self.written - at)
+        rows = min(LIMIT, self.settled - at)
         self.position[name] = at + rows
         behind = self.written - at - rows
         oldest = self.clock.wall() - 5.0 if behind else None
         now = self.clock.now()
-        return Timed(Progress(rows, behind > 0, behind, oldest), now, now)
+        more = self.settled > at + rows
+        return Timed(Progress(rows, more, behind, oldest), now, now)
 
 
 def followed(
@@ -130,6 +137,20 @@ def test_an_outage_does_not_keep_the_end_from_coming_once_it_is_over() -> None:
 
     stream, _ = followed(script)
     assert stream.position["a"] == 100
+
+
+def test_at_the_end_rows_that_do_not_settle_are_waited_for_a_little() -> None:
+    """Somebody else's transaction may go on for hours."""
+    ended = []
+
+    async def script(stream: Stream, _: Consumers) -> None:
+        stream.written, stream.unsettled = 100, 3
+        ended.append(stream.clock.now())
+
+    stream, snapshot = followed(script)
+    assert stream.position["a"] == 97
+    assert snapshot.gauges["soakd_consumer_lag_rows", "a"] == 3
+    assert CATCH_UP_WITHIN < stream.clock.now() - ended[0] < CATCH_UP_WITHIN + 3 * PAUSE
 
 
 def test_without_consumers_there_is_nothing_to_wait_for() -> None:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from daemon.config.data import Data
+from daemon.config.invariants import Invariants
 from daemon.config.section import Section
 from daemon.config.types import Duration, PageSize, Rate, Size
 from daemon.config.workloads import Events, Ledger
@@ -262,6 +263,7 @@ class Settings(Section):
     data: Data = Field(default_factory=Data)
     events: Events = Field(default_factory=Events)
     ledger: Ledger = Field(default_factory=Ledger)
+    invariants: Invariants = Field(default_factory=Invariants)
     sqlite: Sqlite = Field(default_factory=Sqlite)
     postgres: Postgres = Field(default_factory=Postgres)
     null: Null = Field(default_factory=Null)

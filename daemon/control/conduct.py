@@ -13,6 +13,7 @@ from daemon.config.settings import Settings
 from daemon.control import plan
 from daemon.control.endpoint import endpoint
 from daemon.control.engines import EngineProcess
+from daemon.control.invariants import Audit, Limits
 from daemon.control.loading_screen import Lines
 from daemon.control.recount import tables_of
 from daemon.control.run import Run
@@ -23,6 +24,7 @@ from daemon.control.shards import Listener, Shard
 from daemon.control.signals import Signals
 from daemon.control.summarize import check_writable, summarize, write_summary
 from daemon.errors import DataLossError, ExitCode, OpError, StoppedError, TargetError
+from daemon.workloads import registry
 from daemon.workloads.base import Identity, Workload
 
 DRAIN_GRACE = 10.0  # s beyond the drain time-out before an engine is killed
@@ -57,17 +59,53 @@ async def conduct(
         if not ready.done():
             await _cancel(ready)
             return 128 + signals.second
+        audit = _audit(run, screen.note)
+        stack.push_async_callback(audit.close)
         screen.begin(run)
+        audit.start()
         await _load(run, signals, screen)
         books = await _close_books(run, workload, signals)
+        await _finish(audit, signals)
         if books.problem:
             screen.note("run.unsettled", reason=books.problem, in_doubt=books.total.in_doubt)
         run.enter("finished")
-        summary = summarize(run, books, workload.ops)
+        summary = summarize(run, books, workload.ops, audit)
         await screen.end(summary)
         if settings.summary:
             write_summary(settings.summary, summary)
-        return _verdict(books, signals)
+        return _verdict(books, audit, signals)
+
+
+def _audit(run: Run, notify: Listener) -> Audit:
+    """Return what checks the invariants of the workload; on the null target there is nothing to check."""
+    settings, limits = run.settings, run.settings.invariants
+    make = partial(plan.make_backend, settings, run.clock)
+    dialect = make().dialect
+    options = plan.workload_options(settings, run.scale)
+    invariants = registry.invariants(settings.workload, options, dialect=dialect)
+
+    def facts() -> tuple[int, int]:
+        rows = run.rows()
+        return run.number, rows.failed + rows.abandoned
+
+    audit = Audit(
+        invariants if dialect.name != "null" else (),
+        make=make,
+        limits=Limits(limits.interval, limits.budget, limits.final_budget),
+        clock=run.clock,
+        notify=notify,
+        facts=facts,
+    )
+    run.beside = audit.snapshot
+    return audit
+
+
+async def _finish(audit: Audit, signals: Signals) -> None:
+    """Check everything, unless a second signal comes first."""
+    checking = asyncio.ensure_future(audit.finish())
+    await _until(0, signals.abort, checking)
+    if not checking.done():
+        await _cancel(checking)
 
 
 def _kill(shards: list[Shard]) -> None:
@@ -171,11 +209,13 @@ async def _close_books(run: Run, workload: Workload, signals: Signals) -> Books:
     return Books(accounts, 0, "the second signal came before the target took the accounts")
 
 
-def _verdict(books: Books, signals: Signals) -> int:
+def _verdict(books: Books, audit: Audit, signals: Signals) -> int:
     if books.lost:
         raise DataLossError(
             f"{books.lost} acknowledged rows are not in the target: see `soakd verify` for which workers"
         )
+    if audit.problems:
+        raise DataLossError(f"invariants are violated: {'; '.join(audit.problems)}")
     if signals.second:
         return 128 + signals.second
     if books.problem:

@@ -28,6 +28,7 @@ class Run:
         self.number = ledger.run_number(clock.wall())
         self.seed = seed
         self.existing: Sequence[Stretch] = ()
+        self.beside: Callable[[], Snapshot] = Snapshot
         self.scale: int | None = None
         self.warm = Snapshot()
         self.at_end = Snapshot()
@@ -106,7 +107,7 @@ class Run:
 
     def snapshot(self) -> Snapshot:
         """Return the merged figures of all shards, and the supervisor's own."""
-        merged = Snapshot()
+        merged = self.beside()
         for shard in self.shards:
             merged.merge(shard.snapshot())
             merged.counters["soakd_engine_restarts_total", str(shard.number)] = shard.restarts

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from random import Random
 
-from daemon.backends.base import Backend
+from daemon.backends.base import INFINITY, Backend
 from daemon.clock import Clock
 from daemon.errors import ERROR_CLASSES, OpError
 from daemon.load.retry import pause
@@ -15,6 +15,7 @@ from daemon.workloads.base import Consumer, Progress
 STEP_WITHIN = 30.0  # s
 FIRST_PAUSE = 0.05  # s, after a failed step; doubled each time,
 LONGEST_PAUSE = 1.0  # s, up to this
+CATCH_UP_WITHIN = 2.0  # s, at the end, for rows that somebody's transaction keeps from being settled
 
 
 class Consumers:
@@ -37,6 +38,7 @@ class Consumers:
         self._clock = clock
         self._rng = rng
         self._finish = asyncio.Event()
+        self._give_up = INFINITY
         self._rows = dict.fromkeys((one.name for one in consumers), 0)
         self._errors: Counter[tuple[str, str]] = Counter()
         self._last: dict[str, Progress] = {}
@@ -49,6 +51,7 @@ class Consumers:
 
     def finish(self) -> None:
         """Catch up, and end."""
+        self._give_up = self._clock.now() + CATCH_UP_WITHIN
         self._finish.set()
 
     def add_to(self, snapshot: Snapshot) -> None:
@@ -80,7 +83,7 @@ class Consumers:
                 self._rows[consumer.name] += progress.rows
                 if progress.more:
                     continue
-                if self._finish.is_set():
+                if self._finish.is_set() and (not progress.behind or self._clock.now() > self._give_up):
                     return
             await self._rest(wait)
 

@@ -1,6 +1,6 @@
 """What every workload offers to the load loop."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from random import Random
 from typing import Any, NamedTuple, Protocol
 
@@ -89,6 +89,37 @@ class Consumer(NamedTuple):
     name: str
     step: Transaction
     pause: float
+
+
+class Scope(NamedTuple):
+    """How much a check of an invariant is to look at.
+
+    Attributes:
+        complete: at everything, whatever it takes; else at a sample.
+        sample: about how many things to look at in a sample; halved when a check took too long.
+        rng: draws the sample.
+        run: number of the run.
+        missing: rows of the run that are known to have failed, or that may have.
+    """
+
+    complete: bool
+    sample: int
+    rng: Random
+    run: int = 0
+    missing: int = 0
+
+
+class Invariant(NamedTuple):
+    """Something that is true of every consistent state of the data.
+
+    Attributes:
+        name: label value in metrics and summaries.
+        check: a transaction function that only reads, called with a `Scope` on one snapshot of
+            the data; returns the violations that it finds in words, the first few of them.
+    """
+
+    name: str
+    check: Callable[[Tx, Scope], Awaitable[Sequence[str]]]
 
 
 class Workload(Protocol):

@@ -5,15 +5,16 @@ from random import Random
 from typing import Any, NamedTuple
 
 from daemon.backends.base import Dialect
-from daemon.workloads.base import Consumer, Identity, Stretch, Workload
+from daemon.workloads.base import Consumer, Identity, Invariant, Stretch, Workload
 from daemon.workloads.data import Data
 from daemon.workloads.events import Events
-from daemon.workloads.ledger.consumers import consumers as consumers_of_ledger
+from daemon.workloads.ledger.consumers import consumers as ledger_consumers
 from daemon.workloads.ledger.data import DATA
+from daemon.workloads.ledger.invariants import invariants as ledger_invariants
 from daemon.workloads.ledger.workload import Ledger
 
 
-def _no_consumers(**_: object) -> Sequence[Consumer]:
+def _nothing(**_: object) -> Sequence[Any]:
     return ()
 
 
@@ -27,20 +28,30 @@ class Kind(NamedTuple):
             rows: then every writer needs a connection.
         consumers: makes what follows the writes; the keyword arguments are `dialect`, `wall` and
             its own settings. Each runs in one shard.
+        invariants: makes what must be true of its data; the keyword arguments are `dialect` and
+            its own settings.
         data: what it begins with, or None. Then `scale`, the number of its units, is one of the
-            keyword arguments of `make` and `consumers`.
+            keyword arguments of those above.
     """
 
     make: Callable[..., Workload]
     writes_rows: bool = True
     writes_directly: bool = False
-    consumers: Callable[..., Sequence[Consumer]] = _no_consumers
+    consumers: Callable[..., Sequence[Consumer]] = _nothing
+    invariants: Callable[..., Sequence[Invariant]] = _nothing
     data: Data | None = None
 
 
 WORKLOADS: Mapping[str, Kind] = {
     "events": Kind(Events),
-    "ledger": Kind(Ledger, writes_rows=False, writes_directly=True, consumers=consumers_of_ledger, data=DATA),
+    "ledger": Kind(
+        Ledger,
+        writes_rows=False,
+        writes_directly=True,
+        consumers=ledger_consumers,
+        invariants=ledger_invariants,
+        data=DATA,
+    ),
 }
 
 
@@ -80,3 +91,8 @@ def consumers(
 ) -> Sequence[Consumer]:
     """Return the consumers of a workload that run in a shard: each runs in one."""
     return WORKLOADS[name].consumers(dialect=dialect, wall=wall, **options)[shard::shards]
+
+
+def invariants(name: str, options: Mapping[str, Any], *, dialect: Dialect) -> Sequence[Invariant]:
+    """Return what must be true of a workload's data."""
+    return WORKLOADS[name].invariants(dialect=dialect, **options)
