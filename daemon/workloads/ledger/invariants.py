@@ -88,8 +88,8 @@ class Checks:
     async def conservation(self, tx: Tx, scope: Scope) -> Sequence[str]:
         """The balances add up to what they opened with, plus credits, minus debits.
 
-        While the load runs only what has changed is added up: the balances less the events after a
-        position stay the same as long as the position does.
+        While the load runs only what has changed is added up: balances less openings less the events
+        after a position stay the same as long as the position does.
         """
         balances, openings = (
             await tx.execute(
@@ -100,7 +100,7 @@ class Checks:
             wanted = openings + await self._outside(tx, BEFORE_ALL)
         elif self._seen is not None:
             position, constant = self._seen
-            wanted = constant + await self._outside(tx, position)
+            wanted = openings + constant + await self._outside(tx, position)
         else:
             wanted = balances
         if balances != wanted:
@@ -111,7 +111,7 @@ class Checks:
             )
         )
         position = (newest[0][0], newest[0][1]) if newest else BEFORE_ALL
-        self._seen = position, balances - await self._outside(tx, position)
+        self._seen = position, balances - openings - await self._outside(tx, position)
         return []
 
     async def balance(self, tx: Tx, scope: Scope) -> Sequence[str]:
