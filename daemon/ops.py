@@ -65,6 +65,43 @@ class Tx(Protocol):
         ...
 
 
+class ScriptTx(Tx, Protocol):
+    """A transaction that runs what users wrote, which may ask for more than the built-in workloads do."""
+
+    async def perform(self, sql: str, params: Sequence[Any], *, keep: bool = True) -> None:
+        """Run a statement and throw its rows away.
+
+        Args:
+            sql: the statement, with the dialect's parameter marks.
+            params: to PostgreSQL their texts, of no type, so that it infers one from the place.
+            keep: prepare the statement, or use what was prepared of it.
+
+        Raises:
+            OpError: the database refused it.
+        """
+        ...
+
+    async def execute_named(self, sql: str, params: Sequence[Any]) -> tuple[Sequence[str], list[Values]]:
+        """Run a statement and return the names of its columns, unless there are no rows, and its rows.
+
+        Raises:
+            OpError: the database refused it.
+        """
+        ...
+
+    async def pipeline(self, batch: Sequence[tuple[str, Sequence[Any]]]) -> None:
+        """Perform statements without waiting for the result of one before the next is sent.
+
+        Raises:
+            OpError: the database refused one; none after it was run.
+        """
+        ...
+
+    async def pause(self, seconds: float) -> None:
+        """Wait, but no longer than the time limit of the transaction."""
+        ...
+
+
 TxFn = Callable[..., Awaitable[Any]]
 
 

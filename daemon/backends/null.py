@@ -23,6 +23,24 @@ class NullTx:
     async def insert(self, table: Table, rows: Sequence[Values]) -> None:
         """Do nothing."""
 
+    async def perform(self, sql: str, params: Sequence[Any], *, keep: bool = True) -> None:
+        """Do nothing."""
+
+    async def execute_named(
+        self,
+        sql: str,  # noqa: ARG002
+        params: Sequence[Any],  # noqa: ARG002
+    ) -> tuple[Sequence[str], list[Values]]:
+        """Do nothing."""
+        return (), []
+
+    async def pipeline(self, batch: Sequence[tuple[str, Sequence[Any]]]) -> None:
+        """Do nothing."""
+
+    async def pause(self, seconds: float) -> None:
+        """Let the time pass."""
+        await asyncio.sleep(seconds)
+
 
 def draw(latency: Latency, mean: float, stddev: float, shape: float, rng: Random) -> float:
     """Return one service time, s ≥ 0, of the given mean.

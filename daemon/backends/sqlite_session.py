@@ -1,6 +1,7 @@
 """What a SQLite lane does with its connection: transactions, batches of rows, checkpoints."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -38,11 +39,19 @@ class SqliteTx:
         broken: the error that rolled the transaction back, after which nothing more is run.
     """
 
-    __slots__ = ("_connection", "_cursor", "broken", "explicit", "read_only")
+    __slots__ = ("_connection", "_cursor", "_left", "broken", "explicit", "read_only")
 
-    def __init__(self, connection: apsw.Connection, *, read_only: bool) -> None:
+    def __init__(self, connection: apsw.Connection, *, read_only: bool, left: Callable[[], float]) -> None:
+        """Begin without a transaction.
+
+        Args:
+            connection: what statements run on.
+            read_only: it cannot write.
+            left: time to the deadline, s.
+        """
         self._connection = connection
         self._cursor = connection.cursor()
+        self._left = left
         self.read_only = read_only
         self.explicit = False
         self.broken: OpError | None = None
@@ -68,6 +77,41 @@ class SqliteTx:
             self._cursor.executemany(SQLITE.insert(table, again=False), rows)
         except apsw.Error as error:
             raise self._refused(error) from error
+
+    async def perform(self, sql: str, params: Sequence[Any], *, keep: bool = True) -> None:
+        """Run a statement and throw its rows away: see `ops.ScriptTx`."""
+        if self.broken is not None:
+            raise self.broken
+        try:
+            self._cursor.execute(sql, params, can_cache=keep).fetchall()
+        except apsw.Error as error:
+            raise self._refused(error) from error
+
+    async def execute_named(self, sql: str, params: Sequence[Any]) -> tuple[Sequence[str], list[Values]]:
+        """Run a statement and name its columns: see `ops.ScriptTx`."""
+        if self.broken is not None:
+            raise self.broken
+        try:
+            self._cursor.execute(sql, params)
+            try:
+                names = [column[0] for column in self._cursor.get_description()]
+            except apsw.ExecutionCompleteError:
+                names = []  # there are no rows
+            return names, self._cursor.fetchall()
+        except apsw.Error as error:
+            raise self._refused(error) from error
+
+    async def pipeline(self, batch: Sequence[tuple[str, Sequence[Any]]]) -> None:
+        """Run statements one after the other: see `ops.ScriptTx`."""
+        for sql, params in batch:
+            await self.perform(sql, params)
+
+    async def pause(self, seconds: float) -> None:
+        """Keep the lane, and what the transaction has locked, for a while: see `ops.ScriptTx`."""
+        left = self._left()
+        time.sleep(max(0.0, min(seconds, left)))  # noqa: ASYNC251 - in the lane's own thread
+        if seconds > left:
+            raise OpError("timeout", "it slept until the deadline")
 
     def _refused(self, error: apsw.Error) -> OpError:
         commits = not self.explicit and not self.read_only
@@ -115,7 +159,7 @@ class Session:
         """
         self._connection = connection = connect(self._path, self._pragmas, read_only=self._read_only)
         self._cursor = connection.cursor()
-        self._tx = SqliteTx(connection, read_only=self._read_only)
+        self._tx = SqliteTx(connection, read_only=self._read_only, left=lambda: self._deadline - self._now())
         connection.set_progress_handler(self._overdue, PROGRESS_STEPS)
         if self._read_only:
             self._holder = connect(self._path, self._pragmas, read_only=True)
