@@ -113,12 +113,13 @@ class Transaction(NamedTuple):
 
     Attributes:
         read_only: it writes nothing, so a reading connection will do.
-        single: it executes exactly one statement, so the statement is the transaction and
-            needs no BEGIN and COMMIT around it.
+        single: it needs no BEGIN and COMMIT around it: each of its statements, mostly the only
+            one, is a transaction of its own, unless they begin and end one themselves.
         idempotent: it has no second effect when it was committed already, so it may be tried again
             also when nobody knows whether it was.
         isolation: level for a transaction that is not `single`; empty: the server's default. SQLite
             has one level only, the strictest.
+        partial: a part of it may have been committed when it fails, so it is never tried again.
     """
 
     fn: TxFn
@@ -127,6 +128,7 @@ class Transaction(NamedTuple):
     single: bool = False
     idempotent: bool = False
     isolation: Isolation = ""
+    partial: bool = False
 
 
 class Timed(NamedTuple):

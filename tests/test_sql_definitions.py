@@ -61,9 +61,9 @@ def test_a_file_of_definitions(tmp_path: Path) -> None:
     found = read_operations(path, None, {"limit": 5, "more": "x"})
     assert found.variables == {"limit": 5, "more": "x"}  # what is set from outside goes first
     newest, buy, sums = found.operations
-    assert newest._replace(commands=()) == Operation("newest", "read", 3.0, (), False, True, str(path))
-    assert buy._replace(commands=()) == Operation("buy", "write", 0.5, (), True, False, str(path))
-    assert sums._replace(commands=()) == Operation("sums", "read", 1.0, (), False, True, str(path))
+    assert newest._replace(commands=()) == Operation("newest", "read", 3.0, (), False, "", True, str(path))
+    assert buy._replace(commands=()) == Operation("buy", "write", 0.5, (), True, "", False, str(path))
+    assert sums._replace(commands=()) == Operation("sums", "read", 1.0, (), False, "", True, str(path))
     draws = [one for one in buy.commands if isinstance(one, Draw | Set)]
     assert [(one.name, one.line) for one in draws] == [
         ("customer", 14), ("item", 15), ("amount", 16), ("state", 17), ("factor", 18), ("note", 19),

@@ -7,16 +7,13 @@ from random import Random
 import pytest
 
 from daemon.backends.base import Backend
-from daemon.clock import SystemClock
 from daemon.config.operations import read_operations
 from daemon.errors import UsageError
 from daemon.ops import Transaction, Tx
-from daemon.workloads.base import Identity
 from daemon.workloads.sql.generators import GENERATORS
-from daemon.workloads.sql.inspect import look
-from daemon.workloads.sql.workload import Crowd, Sql
 from tests.test_backend_contract import postgres_backend, sqlite_backend
 from tests.test_backend_script import on
+from tests.test_sql_workload import look, made
 
 PAGE = (Path(__file__).parent.parent / "docs" / "sql-workload.md").read_text(encoding="utf-8")
 EXAMPLES = dict(re.findall(r"<!-- example: (\w+) -->\n```\w+\n(.*?)```", PAGE, re.DOTALL))
@@ -57,17 +54,7 @@ def test_the_examples_run(backend: Backend, shop: Path) -> None:
     async def check(backend: Backend) -> None:
         await backend.transact(Transaction(fill, read_only=False))
         operations, variables = read_operations(shop, None, {})
-        found = await look(backend, operations, variables, 1)
-        workload = Sql(
-            identity=Identity(1, 0, 0),
-            dialect=backend.dialect,
-            operations=operations,
-            variables=found.variables,
-            samples=found.samples,
-            crowd=Crowd(1, 1, 1),
-            seed=1,
-            wall=SystemClock.wall,
-        )
+        workload = made(operations, backend, await look(backend, operations, variables, 1))
         assert {spec.name: spec.pool for spec in workload.ops} == {
             "order_by_id": "reader",
             "orders_of_customer": "reader",

@@ -124,10 +124,24 @@ def test_one_transaction_around_everything_becomes_the_operation_s_own() -> None
 
 
 @pytest.mark.parametrize(
+    ("text", "level"),
+    [
+        ("BEGIN ISOLATION LEVEL SERIALIZABLE", "serializable"),
+        ("start transaction isolation level repeatable read", "repeatable read"),
+        ("BEGIN ISOLATION LEVEL READ UNCOMMITTED", "read committed"),
+        ("BEGIN IMMEDIATE TRANSACTION", ""),
+    ],
+)
+def test_the_level_that_begin_names_is_kept(text: str, level: str) -> None:
+    found = operation("o", parse_script(f"{text}; SELECT 1; END;", "s.sql"), "s.sql")
+    assert (found.whole, found.isolation, len(found.commands)) == (True, level, 1)
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "BEGIN; UPDATE t SET a = 1; ROLLBACK;",
-        "BEGIN ISOLATION LEVEL SERIALIZABLE; UPDATE t SET a = 1; END;",
+        "BEGIN READ ONLY; UPDATE t SET a = 1; END;",
         "BEGIN; UPDATE t SET a = 1; END; SELECT 1;",
         "\\sleep 1 ms\nBEGIN; UPDATE t SET a = 1; END;",
         "\\startpipeline\nBEGIN; UPDATE t SET a = 1; END;\n\\endpipeline",

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -15,14 +15,13 @@ from daemon.clock import SystemClock
 from daemon.config.operations import read_operations
 from daemon.errors import OpError, TargetError, UsageError
 from daemon.ops import PoolName, Transaction, Tx, Values
-from daemon.workloads.base import Identity
+from daemon.workloads.base import Crowd, Identity
 from daemon.workloads.sql import inspect
 from daemon.workloads.sql.commands import Draw, Operation
 from daemon.workloads.sql.functions import Value
 from daemon.workloads.sql.generators import ColumnSample
-from daemon.workloads.sql.inspect import Found, look
 from daemon.workloads.sql.script import operation, parse_script
-from daemon.workloads.sql.workload import Crowd, Sql, unchanging
+from daemon.workloads.sql.workload import Found, Sql, unchanging
 from tests.doubles import ScriptedBackend
 from tests.test_backend_contract import null_backend, postgres_backend, sqlite_backend
 from tests.test_backend_script import on
@@ -42,16 +41,33 @@ def workload(
     seed: int = 1,
 ) -> Sql:
     """Return the workload of some operations."""
+    return made(operations, backend, Found(variables or {}, {}, seed, CROWD))
+
+
+def made(operations: Sequence[Operation], backend: Backend, found: Found) -> Sql:
+    """Return the workload of some operations, for what was found in the target."""
     return Sql(
         identity=Identity(1, 0, 0),
         dialect=backend.dialect,
         operations=operations,
-        variables=variables or {},
-        samples={},
-        crowd=CROWD,
-        seed=seed,
+        variables=found.variables,
+        found=found,
         wall=SystemClock.wall,
+        workers=2,
+        existing=(),
+        rng=Random(1),
+        under_way=1,
     )
+
+
+async def look(
+    backend: Backend, operations: Sequence[Operation], variables: Mapping[str, Value], seed: int
+) -> Found:
+    """Return what operations find in a target."""
+    found = await inspect.look(
+        backend=backend, operations=operations, variables=variables, seed=seed, crowd=CROWD
+    )
+    return found["found"]
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -74,11 +90,11 @@ async def rows(backend: Backend, sql: str) -> list[Values]:
 
 async def execute(backend: Backend, text: str, times: int = 1, **variables: Value) -> Sql:
     """Execute a script some times as one client."""
-    made = workload(script(text), backend=backend, variables=variables)
+    client = workload(script(text), backend=backend, variables=variables)
     rng = Random(5)
     for _ in range(times):
-        await backend.transact(made.transaction(0, 0, rng), deadline=SystemClock.now() + 30)
-    return made
+        await backend.transact(client.transaction(0, 0, rng), deadline=SystemClock.now() + 30)
+    return client
 
 
 def test_a_script_runs_from_its_first_command_to_its_last(backend: Backend) -> None:
@@ -156,10 +172,10 @@ def test_transactions_end_where_the_script_says(backend: Backend, text: str, lef
 
 def test_unprepared_statements_do_the_same(backend: Backend) -> None:
     async def check(backend: Backend) -> None:
-        made = workload(
+        client = workload(
             script("\\set a 5\nINSERT INTO t VALUES (:a, :a + 1, NULL);", prepared=False), backend=backend
         )
-        await backend.transact(made.transaction(0, 0, Random(1)))
+        await backend.transact(client.transaction(0, 0, Random(1)))
         assert await rows(backend, "SELECT * FROM t") == [(5, 6, None)]
 
     on(backend, check)
@@ -188,10 +204,10 @@ def test_a_script_that_cannot_go_on_is_an_error_with_its_line(
 
 def test_readers_cannot_write(backend: Backend) -> None:
     async def check(backend: Backend) -> None:
-        made = workload(script("DELETE FROM t;", kind="read"), backend=backend)
-        assert made.ops[0].pool == "reader"
+        client = workload(script("DELETE FROM t;", kind="read"), backend=backend)
+        assert client.ops[0].pool == "reader"
         with pytest.raises(OpError):
-            await backend.transact(made.transaction(0, 0, Random(1)))
+            await backend.transact(client.transaction(0, 0, Random(1)))
 
     on(backend, check)
 
@@ -208,8 +224,10 @@ def test_each_worker_is_a_client_with_variables_of_its_own() -> None:
     ]
     assert sorted(numbers) == list(range(7))
 
-    made = workload(script("\\set n :n + :client_id\nSELECT :n;"), backend=null_backend(), variables={"n": 0})
-    seen = [made.transaction(0, worker, Random(1)).args[0]["client_id"] for worker in (0, 1, 0)]
+    client = workload(
+        script("\\set n :n + :client_id\nSELECT :n;"), backend=null_backend(), variables={"n": 0}
+    )
+    seen = [client.transaction(0, worker, Random(1)).args[0]["client_id"] for worker in (0, 1, 0)]
     assert seen == [2, 3, 2]
 
 
@@ -219,10 +237,10 @@ def test_a_seed_repeats_what_a_worker_does(backend: Backend) -> None:
     async def check(backend: Backend) -> None:
         found = []
         for seed in (1, 1, 2):
-            made = workload(script(text), backend=backend, seed=seed)
+            client = workload(script(text), backend=backend, seed=seed)
             rng = Random(seed)
             for _ in range(5):
-                await backend.transact(made.transaction(0, 0, rng))
+                await backend.transact(client.transaction(0, 0, rng))
             found.append(await rows(backend, "SELECT * FROM t ORDER BY id"))
             await execute(backend, "DELETE FROM t;")
         assert found[0] == found[1] != found[2]
@@ -235,7 +253,7 @@ def test_a_value_known_beforehand_is_worked_out_once() -> None:
     given: dict[str, Value] = {"a": 1, "b": 2, "c_x": 3}
     operations = [script("SELECT :a;"), script("\\set a 1\nSELECT 1;"), script("SELECT 1 AS x \\gset c_")]
     assert unchanging(given, operations) == {"b": 2}
-    with pytest.raises(OpError, match=re.escape("s.sql:1: division by zero")):
+    with pytest.raises(UsageError, match=re.escape("s.sql:1: division by zero")):
         workload(script("\\set a 1 / :zero\nSELECT :a;"), backend=null_backend(), variables={"zero": 0})
 
 
@@ -290,9 +308,9 @@ def test_the_built_in_scripts_run_unchanged(backend: Backend, name: str) -> None
         await pgbench_tables(backend, 2)
         one = builtin(name)
         found = await look(backend, [one], {}, 1)
-        made = workload(one, backend=backend, variables=found.variables)
+        client = workload(one, backend=backend, variables=found.variables)
         for _ in range(20):
-            await backend.transact(made.transaction(0, 0, Random(3)))
+            await backend.transact(client.transaction(0, 0, Random(3)))
         history = await rows(backend, "SELECT count(*), sum(delta) FROM pgbench_history")
         tellers = await rows(backend, "SELECT sum(tbalance) FROM pgbench_tellers")
         assert history[0][0] == (0 if name == "select-only" else 20)
@@ -333,7 +351,7 @@ def test_what_a_script_makes_itself_is_not_missed(backend: Backend) -> None:
     async def check(backend: Backend) -> None:
         text = "\\set a 1\nSELECT n FROM t WHERE id = :a AND name LIKE 'a%';\n"
         text += "CREATE TABLE u (a int); SELECT a FROM u;"
-        assert await look(backend, [script(text)], {"x": 1}, 1) == Found({"x": 1}, {})
+        assert await look(backend, [script(text)], {"x": 1}, 1) == Found({"x": 1}, {}, 1, CROWD)
         assert await rows(backend, "SELECT count(*) FROM t") == [(0,)]
 
     on(backend, check)
@@ -381,9 +399,9 @@ def test_the_null_backend_has_everything_that_is_asked_of_it() -> None:
 
     async def check(backend: Backend) -> None:
         found = await look(backend, [one], {}, 1)
-        assert found == Found({"scale": 1}, {column: (1,)})
-        made = workload(script("SELECT 1 AS a \\gset\n\\sleep 1 us\n"), backend=backend)
-        await backend.transact(made.transaction(0, 0, Random(1)))
+        assert found == Found({"scale": 1}, {column: (1,)}, 1, CROWD)
+        client = workload(script("SELECT 1 AS a \\gset\n\\sleep 1 us\n"), backend=backend)
+        await backend.transact(client.transaction(0, 0, Random(1)))
 
     asyncio.run(check(null_backend()))
 

@@ -17,6 +17,9 @@ TYPES: Mapping[str, tuple[str, str]] = {
 
 INFINITY = float("inf")
 
+PGBENCH = "pgbench_"
+"""Tables that begin so are called just that: scripts of pgbench ask for them by these names."""
+
 
 class Dialect(NamedTuple):
     """How one database spells what the others spell differently.
@@ -33,7 +36,7 @@ class Dialect(NamedTuple):
 
     def table(self, name: str) -> str:
         """Return the qualified name of a table."""
-        return f"{self.prefix}{name}"
+        return name if name.startswith(PGBENCH) else f"{self.prefix}{name}"
 
     def sql(self, template: str, **tables: str) -> str:
         """Fill a statement in: `{name}` becomes the qualified table, `?` the parameter mark."""

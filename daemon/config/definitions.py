@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from daemon.config.reference import nearest
+from daemon.config.likeness import nearest
 from daemon.config.yaml import Loader, compose, read_text
 from daemon.errors import UsageError
 from daemon.workloads.sql.commands import Command, Draw, Kind, Operation, Run, Set

@@ -1,12 +1,16 @@
 """The settings of the workloads, a section for each; only that of the chosen one counts."""
 
 from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from daemon.config.section import Section
 from daemon.config.types import Duration, Size, Weight
+from daemon.workloads.sql.functions import ScriptError, number
+from daemon.workloads.sql.script import NAME
 
 
 class EventReads(Section):
@@ -96,3 +100,68 @@ class Ledger(Section):
     def options(self) -> Mapping[str, Any]:
         """Return the keyword arguments of `daemon.workloads.ledger.workload.Ledger`."""
         return {**self.model_dump(), "isolation": self.isolation.replace("-", " ")}
+
+
+class Sql(Section):
+    """The workload `sql`: scripts of pgbench, or statements in YAML, of your own."""
+
+    path: Path | None = Field(
+        None,
+        description="A script, a YAML file, or a folder of both; docs/sql-workload.md has examples.",
+        examples=["deposit.sql", "shop.yaml", "scripts/"],
+    )
+    script: Literal["tpcb-like", "simple-update", "select-only"] | None = Field(
+        None, description="One of pgbench's built-in scripts, in place of a path."
+    )
+    variables: str = Field(
+        "",
+        description="Variables that scripts begin with, separated by commas; they go before those of a file.",
+        examples=["limit=50,region=7"],
+    )
+
+    @field_validator("variables")
+    @classmethod
+    def _assignments(cls, value: str) -> str:
+        _variables(value)
+        return value
+
+    @model_validator(mode="after")
+    def _one(self) -> "Sql":
+        if self.path is not None and self.script is not None:
+            raise ValueError("sql.path and sql.script exclude each other; give one")
+        return self
+
+    def options(self) -> Mapping[str, Any]:
+        """Return the keyword arguments of `daemon.workloads.sql.workload.Sql`: files are read, once.
+
+        Raises:
+            UsageError: there is nothing to run, or something cannot be run; with file and line.
+        """
+        return _operations(self.path, self.script, self.variables)
+
+
+@cache
+def _operations(path: Path | None, script: str | None, variables: str) -> Mapping[str, Any]:
+    # Imported here because it reads YAML, which takes 30 ms that other workloads need not spend.
+    from daemon.config.operations import read_operations  # noqa: PLC0415
+
+    return read_operations(path, script, _variables(variables))._asdict()
+
+
+def _variables(text: str) -> dict[str, int | float | str]:
+    found: dict[str, int | float | str] = {}
+    for part in filter(str.strip, text.split(",")):
+        name, equals, value = part.partition("=")
+        if not equals or not NAME.fullmatch(name.strip()):
+            raise ValueError(f"{part.strip()!r} is no variable; write name=value, separated by commas")
+        found[name.strip()] = _number(value.strip())
+    return found
+
+
+def _number(text: str) -> int | float | str:
+    """Return a number as one, and any other text as it is."""
+    try:
+        value = number(text)
+    except ScriptError:
+        return text
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else text

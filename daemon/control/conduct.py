@@ -25,7 +25,7 @@ from daemon.control.signals import Signals
 from daemon.control.summarize import check_writable, summarize, write_summary
 from daemon.errors import DataLossError, ExitCode, OpError, StoppedError, TargetError
 from daemon.workloads import registry
-from daemon.workloads.base import Identity, Workload
+from daemon.workloads.base import Crowd, Identity, Workload
 
 DRAIN_GRACE = 10.0  # s beyond the drain time-out before an engine is killed
 ABORT_WITHIN = 3.0  # s that engines, and then the books, get after a second signal
@@ -45,6 +45,8 @@ async def conduct(
     async with AsyncExitStack() as stack:
         if settings.summary:
             check_writable(settings.summary)
+        workload = tables_of(settings, clock)
+        settings = plan.fitted(settings, workload.ops)
         screen = Screen(settings, clock)
         screen.open()
         stack.push_async_callback(screen.close)
@@ -52,7 +54,6 @@ async def conduct(
         run = Run(settings, clock, screen.note, seed)
         stack.callback(_kill, run.shards)
         await asyncio.gather(*(shard.adopt(own) for shard, own in zip(run.shards, engines, strict=True)))
-        workload = tables_of(settings, clock)
         screen.url = await stack.enter_async_context(endpoint(settings, run, workload.ops))
         ready = asyncio.ensure_future(_make_ready(run, workload, signals, screen.note))
         await _until(0, signals.abort, ready)
@@ -138,6 +139,13 @@ async def _prepare(run: Run, workload: Workload, signals: Signals, notify: Liste
             if not seeded.done:
                 raise StoppedError("stopped while loading data; the next run goes on with it", signals.first)
             run.scale = seeded.dataset.scale
+        run.found = await registry.look(
+            settings.workload,
+            plan.workload_options(settings, run.scale),
+            backend=backend,
+            seed=run.seed,
+            crowd=Crowd(settings.shards, settings.pools.writers, settings.pools.readers),
+        )
         run.versions = await ledger.versions(backend)
         record = ledger.RunRecord(
             run.number, __version__, settings.workload, settings.pools.writers, settings.shards, "", {}

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from random import Random
+from types import MappingProxyType
 from typing import Any
 
 from daemon.backends import factory
@@ -14,6 +15,7 @@ from daemon.load.batch import BatchPolicy
 from daemon.load.messages import EnginePlan
 from daemon.load.pool import PoolPolicy
 from daemon.load.schedule import Constant, Poisson, Schedule
+from daemon.ops import POOLS, OpSpec
 from daemon.target import parse_target
 from daemon.workloads import registry
 from daemon.workloads.base import Identity, Stretch
@@ -32,6 +34,7 @@ def engine_plan(
     existing: Sequence[Stretch],
     *,
     scale: int | None = None,
+    found: Mapping[str, Any] = MappingProxyType({}),
     recording: bool = True,
 ) -> EnginePlan:
     """Return what one life of one shard is to do: its share of workers, rate and queue.
@@ -42,6 +45,7 @@ def engine_plan(
         seed: what all draws derive from.
         existing: rows of an earlier run, for a run that only reads.
         scale: of the data that is there.
+        found: further arguments of the workload, which it found in the target.
         recording: False leaves all measuring out.
     """
     shard, shards, pools, batch = identity.shard, settings.shards, settings.pools, settings.batch
@@ -52,7 +56,7 @@ def engine_plan(
         identity=identity,
         seed=f"{seed}/{shard}/{identity.epoch}",
         backend=shard_backend(settings, shard, role=f"{identity.run}/{shard}.{identity.epoch}"),
-        workload=(settings.workload, workload_options(settings, scale)),
+        workload=(settings.workload, {**workload_options(settings, scale), **found}),
         pools={
             "writer": PoolPolicy(
                 workers=writers,
@@ -89,6 +93,33 @@ def engine_plan(
     )
 
 
+def fitted(settings: Settings, ops: Sequence[OpSpec]) -> Settings:
+    """Return the settings without the workers of a pool that has no operations.
+
+    Raises:
+        UsageError: nobody is left to make load, or such a pool is to keep a rate.
+    """
+    pools = settings.pools
+    idle = {pool for pool in POOLS if not any(one.pool == pool and one.weight for one in ops)}
+    for pool, rate, key in (
+        ("writer", pools.write_rate, "write_rate"),
+        ("reader", pools.read_rate, "read_rate"),
+    ):
+        if pool in idle and rate is not None:
+            raise UsageError(
+                f"pools.{key} is {rate:g}, and the workload {settings.workload} has nothing for {pool}s "
+                f"here; leave pools.{key} out"
+            )
+    writers = 0 if "writer" in idle else pools.writers
+    readers = 0 if "reader" in idle else pools.readers
+    if not writers and not readers:
+        busy = "pools.readers" if "writer" in idle else "pools.writers"
+        raise UsageError(f"all operations here are for {busy}, which is 0: raise it")
+    return settings.model_copy(
+        update={"pools": pools.model_copy(update={"writers": writers, "readers": readers})}
+    )
+
+
 def schedule(rate: float | None, arrivals: str, shard: int, shards: int) -> Schedule | None:
     """Return the shard's arrivals; None for a closed loop."""
     if rate is None:
@@ -105,7 +136,7 @@ def workload_options(settings: Settings, scale: int | None = None) -> Mapping[st
     """
     options: Mapping[str, Any] = getattr(settings, settings.workload).options()
     data = registry.WORKLOADS[settings.workload].data
-    if data is None:
+    if data is None or data.schema:
         return options
     return {**options, "scale": scale or wanted_scale(settings, data) or data.default}
 
@@ -129,7 +160,7 @@ def wanted_scale(settings: Settings, data: Data) -> int | None:
 
 def dataset(settings: Settings, data: Data, scale: int) -> Dataset:
     """Return the data that is asked for, at a scale."""
-    options = workload_options(settings)
+    options = workload_options(settings) if data.shape else {}
     return Dataset(scale, settings.data.seed, {name: options[name] for name in data.shape})
 
 

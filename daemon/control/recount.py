@@ -54,8 +54,10 @@ async def recount(settings: Settings, clock: Clock, run: int | None) -> Verifica
         record = await ledger.load_run(backend, run)
         if record.workload not in registry.WORKLOADS:
             raise UsageError(f"run {record.run} was made by the workload {record.workload}, unknown here")
-        workload = tables_of(settings.model_copy(update={"workload": record.workload}), clock)
-        workers = [row for t in workload.tables for row in await ledger.by_worker(backend, t, record.run)]
+        chosen = settings.model_copy(update={"workload": record.workload})
+        has_rows = registry.WORKLOADS[record.workload].writes_rows
+        tables = tables_of(chosen, clock).tables if has_rows else ()
+        workers = [row for t in tables for row in await ledger.by_worker(backend, t, record.run)]
         return verify(record, workers)
     except OpError as error:
         raise TargetError(f"cannot recount: {error}") from error

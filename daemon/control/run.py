@@ -1,6 +1,7 @@
 """The state of one run as the supervisor knows it, and the figures made from it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from daemon import ledger
 from daemon.clock import Clock
@@ -30,6 +31,7 @@ class Run:
         self.existing: Sequence[Stretch] = ()
         self.beside: Callable[[], Snapshot] = Snapshot
         self.scale: int | None = None
+        self.found: Mapping[str, Any] = {}
         self.warm = Snapshot()
         self.at_end = Snapshot()
         self.stop_reason = "duration"
@@ -42,7 +44,12 @@ class Run:
 
     def _planner(self, shard: int) -> Callable[[int], EnginePlan]:
         return lambda epoch: plan.engine_plan(
-            self.settings, Identity(self.number, shard, epoch), self.seed, self.existing, scale=self.scale
+            self.settings,
+            Identity(self.number, shard, epoch),
+            self.seed,
+            self.existing,
+            scale=self.scale,
+            found=self.found,
         )
 
     @property

@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
 from rich.console import Console
@@ -16,9 +17,10 @@ from daemon.control.recount import tables_of
 from daemon.control.seeding import Seeding, Shower
 from daemon.control.signals import Signals
 from daemon.errors import ExitCode, OpError, StoppedError, TargetError, UsageError
+from daemon.ops import Table
 from daemon.target import parse_target
 from daemon.workloads import registry
-from daemon.workloads.base import Workload
+from daemon.workloads.base import Schema
 
 
 async def seed(settings: Settings, clock: Clock, *, skip_data: bool, older_than: float | None) -> int:
@@ -85,26 +87,30 @@ async def _seed(
     skip_data: bool,
     older_than: float | None,
 ) -> str:
-    workload = tables_of(settings, clock)
+    data = registry.WORKLOADS[settings.workload].data
     backend = plan.make_backend(settings, clock, writers=settings.data.loaders)
+    batched: Sequence[Table] = ()
+    if data and data.schema:
+        tables = data.schema(backend.dialect)
+    else:
+        workload = tables_of(settings, clock)
+        tables, batched = workload.schema(backend.dialect), workload.tables
     await backend.open()
     try:
-        tables = workload.schema(backend.dialect)
         clean = settings.clean and older_than is None
         if older_than is not None:
-            await _expire(backend, settings.workload, workload, clock.wall() - older_than)
-        data = registry.WORKLOADS[settings.workload].data
+            await _expire(backend, settings.workload, tables, batched, clock.wall() - older_than)
         if skip_data or data is None:
             await schema.prepare(backend, tables, clean=clean)
             why = "" if skip_data else f": {settings.workload} begins with no data"
             return f"created the tables of {settings.workload}, and nothing else{why}"
         seeding = Seeding(settings, backend, clock, shower, signals.stop.is_set)
-        seeded = await seeding.prepare(tables, clean=clean)
+        seeded = await seeding.load(data, tables, clean=clean)
     except OpError as error:
         raise TargetError(f"cannot load the data of {settings.workload}: {error}") from error
     finally:
         await backend.close()
-    if seeded is None or not seeded.done:
+    if not seeded.done:
         raise StoppedError(
             f"stopped; the same command goes on loading {settings.workload} where it was", signals.first
         )
@@ -112,14 +118,15 @@ async def _seed(
     return f"the data of {settings.workload} is there: {dataset.scale} {data.unit}, seed {dataset.seed}"
 
 
-async def _expire(backend: Backend, name: str, workload: Workload, before: float) -> None:
+async def _expire(
+    backend: Backend, name: str, tables: Schema, batched: Sequence[Table], before: float
+) -> None:
     """Drop the workload's data if it was loaded before a time of day, and the rows of runs before it."""
-    tables = workload.schema(backend.dialect)
     await schema.prepare(backend, tables, clean=False)
     found = await seeds.load(backend, name)
     if found is not None and found.begun < before:
         await schema.drop(backend, tables)
         await seeds.forget(backend, name)
         return
-    for table in workload.tables:
+    for table in batched:
         await ledger.forget_rows(backend, table, ledger.run_number(before))

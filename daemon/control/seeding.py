@@ -59,17 +59,33 @@ class Seeding(NamedTuple):
 
         Returns:
             The data that is there; not done if it was told to leave off. None where the workload
-            has none.
+            has none, or takes what is there.
+
+        Raises:
+            UsageError: what is there is of another version, or other data than asked for.
+            TargetError: the target cannot be used.
+        """
+        data = registry.WORKLOADS[self.settings.workload].data
+        if data is None or data.schema:
+            await schema.prepare(self.backend, tables, clean=clean)
+            return None
+        if self.backend.dialect.name == "null":
+            return Seeded(self._wanted(data), 0, done=True)
+        return await self.load(data, tables, clean=clean)
+
+    async def load(self, data: Data, tables: Schema, *, clean: bool) -> Seeded:
+        """Create the tables of data that are missing, and load what of it is missing.
+
+        Args:
+            data: which it is.
+            tables: where it goes.
+            clean: begin anew.
 
         Raises:
             UsageError: what is there is of another version, or other data than asked for.
             TargetError: the target cannot be used.
         """
         name = self.settings.workload
-        data = registry.WORKLOADS[name].data
-        if data is None or self.backend.dialect.name == "null":
-            await schema.prepare(self.backend, tables, clean=clean)
-            return data and Seeded(self._wanted(data), 0, done=True)
         created = await schema.prepare(self.backend, tables, clean=clean, bare=True)
         try:
             found = await seeds.load(self.backend, name)

@@ -25,9 +25,10 @@ def pause(attempt: int, first: float, longest: float, rng: Random) -> float:
 def may_retry(work: Transaction, error: OpError) -> bool:
     """Say whether the same transaction may be tried again.
 
-    When it may have been committed all the same, only if a second time has no second effect.
+    When it may have been committed all the same, only if a second time has no second effect; when
+    a part of it may have been, never.
     """
-    return work.idempotent if error.in_doubt else error.error_class in CONFLICTS
+    return not work.partial and (work.idempotent if error.in_doubt else error.error_class in CONFLICTS)
 
 
 class Retries(NamedTuple):

@@ -5,7 +5,7 @@ from random import Random
 from typing import Any, NamedTuple, Protocol
 
 from daemon.backends.base import Dialect
-from daemon.ops import OpSpec, Table, Transaction, Tx, Values
+from daemon.ops import OpSpec, PoolName, Table, Transaction, Tx, Values
 
 EPOCH_KEYS = 1 << 40
 """Sequence numbers that one life of a shard may use per worker: a restarted shard begins at
@@ -29,6 +29,24 @@ class Identity(NamedTuple):
     def first_seq(self) -> int:
         """Sequence number of every worker's first row."""
         return self.epoch * EPOCH_KEYS
+
+
+class Crowd(NamedTuple):
+    """How many workers there are, over all shards.
+
+    Attributes:
+        shards: shards of the run.
+        writers: workers of the pool of writers.
+        readers: workers of the pool of readers.
+    """
+
+    shards: int
+    writers: int
+    readers: int
+
+    def client(self, pool: PoolName, shard: int, worker: int) -> int:
+        """Return a worker's number among all: from 0, writers first, none left out and none twice."""
+        return (self.writers if pool == "reader" else 0) + worker * self.shards + shard
 
 
 class Stretch(NamedTuple):

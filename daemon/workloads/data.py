@@ -4,7 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import Any, NamedTuple
 
+from daemon.backends.base import Dialect
 from daemon.ops import Table, Values
+from daemon.workloads.base import Schema
 
 CHUNK = 10_000
 """Rows that are made, and stored in one transaction, at a time. Another number makes other data."""
@@ -45,6 +47,8 @@ class Data(NamedTuple):
         shape: the workload's settings that change the data.
         fills: returns the tables' rows, in the order in which they are loaded; the arguments are
             the number of units, the seed, and the settings named in `shape`.
+        schema: returns tables that only `soakd seed` makes and loads, while a run takes what is
+            there. None: they are the workload's own.
     """
 
     unit: str
@@ -53,6 +57,7 @@ class Data(NamedTuple):
     unit_bytes: int
     shape: Sequence[str]
     fills: Callable[[int, int, Mapping[str, Any]], Sequence[Fill]]
+    schema: Callable[[Dialect], Schema] | None = None
 
 
 class Dataset(NamedTuple):

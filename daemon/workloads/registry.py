@@ -1,21 +1,28 @@
 """The workloads by name."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from random import Random
 from typing import Any, NamedTuple
 
-from daemon.backends.base import Dialect
-from daemon.workloads.base import Consumer, Identity, Invariant, Stretch, Workload
+from daemon.backends.base import Backend, Dialect
+from daemon.workloads.base import Consumer, Crowd, Identity, Invariant, Stretch, Workload
 from daemon.workloads.data import Data
 from daemon.workloads.events import Events
 from daemon.workloads.ledger.consumers import consumers as ledger_consumers
 from daemon.workloads.ledger.data import DATA
 from daemon.workloads.ledger.invariants import invariants as ledger_invariants
 from daemon.workloads.ledger.workload import Ledger
+from daemon.workloads.sql.inspect import look as sql_look
+from daemon.workloads.sql.pgbench import DATA as PGBENCH
+from daemon.workloads.sql.workload import Sql
 
 
 def _nothing(**_: object) -> Sequence[Any]:
     return ()
+
+
+async def _nothing_found(**_: object) -> Mapping[str, Any]:
+    return {}
 
 
 class Kind(NamedTuple):
@@ -30,6 +37,9 @@ class Kind(NamedTuple):
             its own settings. Each runs in one shard.
         invariants: makes what must be true of its data; the keyword arguments are `dialect` and
             its own settings.
+        look: finds out in the target what it needs to know of that; the keyword arguments are
+            `backend`, `seed`, `crowd` and its own settings. Its result are further keyword
+            arguments of `make`, plain data. It changes nothing.
         data: what it begins with, or None. Then `scale`, the number of its units, is one of the
             keyword arguments of those above.
     """
@@ -39,6 +49,7 @@ class Kind(NamedTuple):
     writes_directly: bool = False
     consumers: Callable[..., Sequence[Consumer]] = _nothing
     invariants: Callable[..., Sequence[Invariant]] = _nothing
+    look: Callable[..., Awaitable[Mapping[str, Any]]] = _nothing_found
     data: Data | None = None
 
 
@@ -52,6 +63,7 @@ WORKLOADS: Mapping[str, Kind] = {
         invariants=ledger_invariants,
         data=DATA,
     ),
+    "sql": Kind(Sql, writes_rows=False, writes_directly=True, look=sql_look, data=PGBENCH),
 }
 
 
@@ -96,3 +108,22 @@ def consumers(
 def invariants(name: str, options: Mapping[str, Any], *, dialect: Dialect) -> Sequence[Invariant]:
     """Return what must be true of a workload's data."""
     return WORKLOADS[name].invariants(dialect=dialect, **options)
+
+
+async def look(
+    name: str, options: Mapping[str, Any], *, backend: Backend, seed: int, crowd: Crowd
+) -> Mapping[str, Any]:
+    """Return further arguments of a workload, which it finds in the target.
+
+    Args:
+        name: of the workload.
+        options: its own settings.
+        backend: the target, open.
+        seed: of the run.
+        crowd: the workers of the run.
+
+    Raises:
+        UsageError: the target lacks something that the settings name.
+        TargetError: the target does not answer.
+    """
+    return await WORKLOADS[name].look(backend=backend, seed=seed, crowd=crowd, **options)

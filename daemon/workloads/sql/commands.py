@@ -2,6 +2,7 @@
 
 from typing import Literal, NamedTuple
 
+from daemon.ops import Isolation
 from daemon.workloads.sql.expression import Expression
 from daemon.workloads.sql.generators import Generator
 from daemon.workloads.sql.statement import Statement
@@ -99,6 +100,7 @@ class Operation(NamedTuple):
         weight: share among the operations of its kind, ≥ 0.
         commands: what to do, in this order; what begins and ends `whole` is left out.
         whole: all statements are one transaction. Else each is one of its own, unless they say otherwise.
+        isolation: level of that transaction; empty: the server's default.
         prepared: statements are prepared once per connection, if the connection does that at all.
         place: the file, for messages.
     """
@@ -108,5 +110,6 @@ class Operation(NamedTuple):
     weight: float
     commands: tuple[Command, ...]
     whole: bool
+    isolation: Isolation
     prepared: bool
     place: str

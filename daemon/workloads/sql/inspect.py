@@ -1,17 +1,19 @@
 """Looking at the target before a run: what scripts need of it, and whether it knows their statements."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from random import Random
+from typing import Any
 
 from daemon.backends.base import Backend, Dialect
 from daemon.errors import OpError, TargetError, UsageError
 from daemon.ops import ScriptTx, Transaction, TxFn, Values
+from daemon.workloads.base import Crowd, Identity
 from daemon.workloads.sql.commands import Draw, Elif, If, Operation, Run, Set, Sleep
 from daemon.workloads.sql.expression import variables
 from daemon.workloads.sql.functions import Value
 from daemon.workloads.sql.generators import ColumnSample
 from daemon.workloads.sql.statement import Statement
-from daemon.workloads.sql.workload import AUTOMATIC
+from daemon.workloads.sql.workload import AUTOMATIC, Found, Sql
 
 LARGE = 1_000_000
 """Rows from which on a table in PostgreSQL is sampled by its pages, and not read as a whole."""
@@ -20,18 +22,6 @@ MOST_SEED = 2**31
 
 # What can be prepared without being run. What else there is may make the tables of what follows.
 CHECKED = frozenset({"select", "values", "table", "with", "insert", "update", "delete", "merge", "replace"})
-
-
-class Found(NamedTuple):
-    """What the target holds that operations depend on.
-
-    Attributes:
-        variables: those that clients begin with, `scale` among them if it was asked for.
-        samples: by generator, the values that its column held; at least one.
-    """
-
-    variables: Mapping[str, Value]
-    samples: Mapping[ColumnSample, Sequence[Value]]
 
 
 def check_variables(operations: Sequence[Operation], given: Mapping[str, Value]) -> None:
@@ -68,35 +58,65 @@ def _used(command: object) -> Sequence[str]:
 
 
 async def look(
-    backend: Backend, operations: Sequence[Operation], given: Mapping[str, Value], seed: int
-) -> Found:
-    """Return what operations need of a target, having checked their statements there.
+    *,
+    backend: Backend,
+    operations: Sequence[Operation],
+    variables: Mapping[str, Value],
+    seed: int,
+    crowd: Crowd,
+) -> Mapping[str, Found]:
+    """Return what operations need to know of a target, having checked their statements there.
 
     Args:
         backend: an open one; nothing in it is changed.
         operations: what will be run.
-        given: variables that are set from outside.
-        seed: decides which rows are sampled.
+        variables: those that are given.
+        seed: of the run; it decides which rows are sampled, too.
+        crowd: the workers of the run.
+
+    Returns:
+        What is found, as the argument `found` of `Sql`.
 
     Raises:
         UsageError: a table or column is missing, or a statement is not understood; with file and line.
         TargetError: the target does not answer.
     """
     wanted = {column: place for operation in operations for column, place in _columns(operation)}
+    given = dict(variables)
     if backend.dialect.name == "null":
-        return Found({"scale": 1, **given}, dict.fromkeys(wanted, (1,)))
-    found = dict(given)
-    scale = _place_of_scale(operations) if "scale" not in given else None
-    if scale:
-        found["scale"] = await _scale(backend, scale)
-    for operation in operations:
-        for statement in _checkable(operation):
-            place = f"{operation.place}:{statement.line}"
-            await _ask(backend, place, _check, backend.dialect, statement)
-    samples = {
-        column: await _values(backend, column, place, seed % MOST_SEED) for column, place in wanted.items()
-    }
-    return Found(found, samples)
+        samples: dict[ColumnSample, Sequence[Value]] = dict.fromkeys(wanted, (1,))
+        found = Found({"scale": 1, **given}, samples, seed, crowd)
+    else:
+        scale = _place_of_scale(operations) if "scale" not in given else None
+        if scale:
+            given["scale"] = await _scale(backend, scale)
+        for operation in operations:
+            for statement in _checkable(operation):
+                place = f"{operation.place}:{statement.line}"
+                await _ask(backend, place, _check, backend.dialect, statement)
+        samples = {
+            column: await _values(backend, column, place, seed % MOST_SEED)
+            for column, place in wanted.items()
+        }
+        found = Found(given, samples, seed, crowd)
+    _try(operations, backend.dialect, found)
+    return {"found": found}
+
+
+def _try(operations: Sequence[Operation], dialect: Dialect, found: Found) -> None:
+    """Compile the operations, as each engine will, to find what is wrong before there are any."""
+    Sql(
+        identity=Identity(0, 0, 0),
+        dialect=dialect,
+        operations=operations,
+        variables=found.variables,
+        found=found,
+        wall=float,
+        workers=0,
+        existing=(),
+        rng=Random(0),
+        under_way=1,
+    )
 
 
 def _columns(operation: Operation) -> Iterator[tuple[ColumnSample, str]]:

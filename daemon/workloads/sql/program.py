@@ -5,7 +5,7 @@ from random import Random
 from typing import Any
 
 from daemon.backends.base import Dialect
-from daemon.errors import OpError
+from daemon.errors import OpError, UsageError
 from daemon.ops import ScriptTx, Values
 from daemon.workloads.sql.commands import (
     Draw,
@@ -53,7 +53,7 @@ class Program:
             around: what generators need.
 
         Raises:
-            OpError: an expression can have no value.
+            UsageError: an expression can have no value.
         """
         self.place = operation.place
         self.steps: list[Step] = []
@@ -63,7 +63,7 @@ class Program:
             try:
                 compiler.add(command)
             except ScriptError as error:
-                raise OpError("other", f"{operation.place}:{command.line}: {error}") from None
+                raise UsageError(f"{operation.place}:{command.line}: {error}") from None
             self.lines += [command.line] * (len(compiler.steps) - len(self.lines))
         self.steps = compiler.steps
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NoReturn
 
 from daemon.errors import UsageError
+from daemon.ops import Isolation
 from daemon.workloads.sql.commands import (
     Command,
     Elif,
@@ -85,13 +86,14 @@ def operation(
         raise UsageError(f"{place}: there is no SQL statement in it")
     _check_transactions(commands, place)
     writes = any(one.writes for one in statements if not one.control)
-    inner = _inside_one(commands)
+    inner, level = _inside_one(commands)
     return Operation(
         name,
         kind or ("write" if writes else "read"),
         weight,
         tuple(commands if inner is None else inner),
         inner is not None,
+        level,
         prepared,
         place,
     )
@@ -110,25 +112,28 @@ def _check_transactions(commands: Sequence[Command], place: str) -> None:
         if (control == "begin") == bool(open_since):
             state = "has begun already" if open_since else "has not begun"
             raise UsageError(f"{at}: the transaction {state}")
-        if control != "begin" and isinstance(command, Run) and not command.statement.plain:
+        if control != "begin" and isinstance(command, Run) and command.statement.level != "":
             raise UsageError(f"{at}: only COMMIT, END, ROLLBACK or ABORT can end a transaction here")
         open_since = command.line if control == "begin" else 0
     if open_since:
         raise UsageError(f"{place}:{open_since}: this transaction does not end; add END;")
 
 
-def _inside_one(commands: Sequence[Command]) -> list[Command] | None:
-    r"""Return what stands between BEGIN and END with the \set around them, if there is nothing else."""
+def _inside_one(commands: Sequence[Command]) -> tuple[list[Command] | None, Isolation]:
+    r"""Return what stands between BEGIN and END with the \set around them, if there is nothing else.
+
+    With it comes the isolation level that BEGIN names.
+    """
     edges = [number for number, one in enumerate(commands) if _control(one)]
-    if len(edges) != 2:
-        return None
+    if len(edges) != 2 or _control(commands[edges[1]]) != "commit":
+        return None, ""
     first, last = edges
     begin = commands[first]
-    plain = isinstance(begin, Run) and begin.statement.plain and _control(commands[last]) == "commit"
+    level = begin.statement.level if isinstance(begin, Run) else None
     before, after = commands[:first], commands[last + 1 :]
-    if not plain or not all(isinstance(one, Set) for one in (*before, *after)):
-        return None
-    return [*before, *commands[first + 1 : last], *after]
+    if level is None or not all(isinstance(one, Set) for one in (*before, *after)):
+        return None, ""
+    return [*before, *commands[first + 1 : last], *after], level
 
 
 def _control(command: Command) -> str | None:

@@ -1,10 +1,11 @@
 """SQL text: where a statement ends, where its variables stand, and whether it only reads."""
 
 import re
-from collections.abc import Iterator, Sequence
-from typing import Literal, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal, NamedTuple, get_args
 
 from daemon.errors import UsageError
+from daemon.ops import Isolation
 
 MOST_VARIABLES = 255  # in one statement, as in pgbench
 
@@ -19,8 +20,13 @@ CONTROL = {
     "rollback": "rollback",
     "abort": "rollback",
 }
-_PLAIN_BEGIN = frozenset({"begin", "start", "work", "transaction", "deferred", "immediate", "exclusive"})
-_PLAIN_END = frozenset({"work", "transaction"})
+_FILLING = frozenset({"work", "transaction", "deferred", "immediate", "exclusive"})
+_LEVELS: Mapping[tuple[str, ...], Isolation] = {
+    (): "",
+    # PostgreSQL has no other level below this one
+    ("isolation", "level", "read", "uncommitted"): "read committed",
+    **{("isolation", "level", *level.split()): level for level in get_args(Isolation) if level},
+}
 
 _PIECE = re.compile(
     r"""(?P<comment>--[^\n]*)
@@ -85,10 +91,12 @@ class Statement(NamedTuple):
         return None if saves or "prepared" in self.words[1:2] else first
 
     @property
-    def plain(self) -> bool:
-        """True for a transaction's begin or end that says nothing beyond that."""
-        allowed = _PLAIN_BEGIN if self.control == "begin" else _PLAIN_END
-        return set(self.words[1:]) <= allowed
+    def level(self) -> Isolation | None:
+        """The isolation level that a transaction's begin names, "" for none; None if it says more than that.
+
+        A transaction's end that says no more than that it is one has the level "".
+        """
+        return _LEVELS.get(tuple(word for word in self.words[1:] if word not in _FILLING))
 
 
 def pieces(text: str, start: int, place: str) -> Iterator[Piece]:
