@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from daemon.config.reference import Group, Setting, group_keys, nearest, reference, setting_keys
+from daemon.config.likeness import nearest
+from daemon.config.reference import Group, Setting, group_keys, reference, setting_keys
 from daemon.config.settings import Settings
 from daemon.config.sources import load_settings
 from daemon.config.template import render_template

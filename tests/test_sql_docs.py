@@ -114,6 +114,6 @@ def test_the_mistakes_shown_are_told_in_these_words(shop: Path, database: str) -
 def test_every_generator_is_described_with_its_keys() -> None:
     rows = dict(re.findall(r"^\| `(\w+)` \|[^|]+\|([^|]*)\|$", PAGE, re.MULTILINE))
     assert set(rows) == set(GENERATORS)
-    for name, made in GENERATORS.items():
-        keys = [key for key in re.findall(r"`(\w+)`", rows[name]) if key in made._fields]
-        assert list(dict.fromkeys(keys)) == list(made._fields)
+    for name, generator in GENERATORS.items():
+        keys = [key for key in re.findall(r"`(\w+)`", rows[name]) if key in generator._fields]
+        assert list(dict.fromkeys(keys)) == list(generator._fields)

@@ -82,7 +82,7 @@ def _audit(run: Run, notify: Listener) -> Audit:
     settings, limits = run.settings, run.settings.invariants
     make = partial(plan.make_backend, settings, run.clock)
     dialect = make().dialect
-    options = plan.workload_options(settings, run.scale)
+    options = {**plan.workload_options(settings), **run.found}
     invariants = registry.invariants(settings.workload, options, dialect=dialect)
 
     def facts() -> tuple[int, int]:
@@ -138,10 +138,10 @@ async def _prepare(run: Run, workload: Workload, signals: Signals, notify: Liste
         if seeded is not None:
             if not seeded.done:
                 raise StoppedError("stopped while loading data; the next run goes on with it", signals.first)
-            run.scale = seeded.dataset.scale
-        run.found = await registry.look(
+            run.found = {"scale": seeded.dataset.scale}
+        run.found |= await registry.look(
             settings.workload,
-            plan.workload_options(settings, run.scale),
+            {**plan.workload_options(settings), **run.found},
             backend=backend,
             seed=run.seed,
             crowd=Crowd(settings.shards, settings.pools.writers, settings.pools.readers),

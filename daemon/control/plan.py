@@ -33,7 +33,6 @@ def engine_plan(
     seed: int,
     existing: Sequence[Stretch],
     *,
-    scale: int | None = None,
     found: Mapping[str, Any] = MappingProxyType({}),
     recording: bool = True,
 ) -> EnginePlan:
@@ -44,8 +43,7 @@ def engine_plan(
         identity: of the shard's life.
         seed: what all draws derive from.
         existing: rows of an earlier run, for a run that only reads.
-        scale: of the data that is there.
-        found: further arguments of the workload, which it found in the target.
+        found: arguments of the workload that were found in the target.
         recording: False leaves all measuring out.
     """
     shard, shards, pools, batch = identity.shard, settings.shards, settings.pools, settings.batch
@@ -56,7 +54,7 @@ def engine_plan(
         identity=identity,
         seed=f"{seed}/{shard}/{identity.epoch}",
         backend=shard_backend(settings, shard, role=f"{identity.run}/{shard}.{identity.epoch}"),
-        workload=(settings.workload, {**workload_options(settings, scale), **found}),
+        workload=(settings.workload, {**workload_options(settings), **found}),
         pools={
             "writer": PoolPolicy(
                 workers=writers,
@@ -127,18 +125,13 @@ def schedule(rate: float | None, arrivals: str, shard: int, shards: int) -> Sche
     return (Poisson if arrivals == "poisson" else Constant)(rate, shard, shards)
 
 
-def workload_options(settings: Settings, scale: int | None = None) -> Mapping[str, Any]:
-    """Return the workload's own settings as the keyword arguments of its class.
-
-    Args:
-        settings: where they are.
-        scale: of the data that is there; None: what is asked for.
-    """
+def workload_options(settings: Settings) -> Mapping[str, Any]:
+    """Return the workload's own settings as keyword arguments of its class, and the scale that is asked for."""
     options: Mapping[str, Any] = getattr(settings, settings.workload).options()
     data = registry.WORKLOADS[settings.workload].data
     if data is None or data.schema:
         return options
-    return {**options, "scale": scale or wanted_scale(settings, data) or data.default}
+    return {**options, "scale": wanted_scale(settings, data) or data.default}
 
 
 def wanted_scale(settings: Settings, data: Data) -> int | None:

@@ -1,6 +1,6 @@
 """The state of one run as the supervisor knows it, and the figures made from it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from daemon import ledger
@@ -30,8 +30,7 @@ class Run:
         self.seed = seed
         self.existing: Sequence[Stretch] = ()
         self.beside: Callable[[], Snapshot] = Snapshot
-        self.scale: int | None = None
-        self.found: Mapping[str, Any] = {}
+        self.found: dict[str, Any] = {}
         self.warm = Snapshot()
         self.at_end = Snapshot()
         self.stop_reason = "duration"
@@ -44,12 +43,7 @@ class Run:
 
     def _planner(self, shard: int) -> Callable[[int], EnginePlan]:
         return lambda epoch: plan.engine_plan(
-            self.settings,
-            Identity(self.number, shard, epoch),
-            self.seed,
-            self.existing,
-            scale=self.scale,
-            found=self.found,
+            self.settings, Identity(self.number, shard, epoch), self.seed, self.existing, found=self.found
         )
 
     @property
