@@ -43,13 +43,12 @@ def engine_plan(
         identity: of the shard's life.
         seed: what all draws derive from.
         existing: rows of an earlier run, for a run that only reads.
-        found: arguments of the workload that were found in the target.
+        found: what else the workload is made of, found in the target.
         recording: False leaves all measuring out.
     """
-    shard, shards, pools, batch = identity.shard, settings.shards, settings.pools, settings.batch
+    shard, shards, pools = identity.shard, settings.shards, settings.pools
     writers = share(pools.writers, shard, shards)
     readers = share(pools.readers, shard, shards)
-    kind, _, _ = parse_target(settings.target.get_secret_value())
     return EnginePlan(
         identity=identity,
         seed=f"{seed}/{shard}/{identity.epoch}",
@@ -62,7 +61,7 @@ def engine_plan(
                 think_time=pools.write_think_time,
                 max_backlog=pools.max_backlog,
                 op_timeout=pools.op_timeout,
-                full_drops=batch.on_full == "drop",
+                full_drops=settings.batch.on_full == "drop",
                 retries=pools.retries,
                 rows_in_flight=pools.rows_in_flight,
             ),
@@ -75,19 +74,25 @@ def engine_plan(
                 retries=pools.retries,
             ),
         },
-        batch=BatchPolicy(
-            size=batch.size,
-            timeout=batch.timeout,
-            capacity=max(batch.size, share(batch.queue_size, shard, shards)),
-            flushers=batch.flushers if kind == "postgres" else 1,
-            retry_initial=batch.retry.initial,
-            retry_cap=batch.retry.cap,
-            retry_budget=batch.retry.budget,
-        ),
+        batch=_batch_policy(settings, shard),
         shards=shards,
         existing=existing,
-        drain_timeout=batch.drain_timeout,
+        drain_timeout=settings.batch.drain_timeout,
         recording=recording,
+    )
+
+
+def _batch_policy(settings: Settings, shard: int) -> BatchPolicy:
+    batch = settings.batch
+    kind, _, _ = parse_target(settings.target.get_secret_value())
+    return BatchPolicy(
+        size=batch.size,
+        timeout=batch.timeout,
+        capacity=max(batch.size, share(batch.queue_size, shard, settings.shards)),
+        flushers=batch.flushers if kind == "postgres" else 1,
+        retry_initial=batch.retry.initial,
+        retry_cap=batch.retry.cap,
+        retry_budget=batch.retry.budget,
     )
 
 
@@ -126,7 +131,7 @@ def schedule(rate: float | None, arrivals: str, shard: int, shards: int) -> Sche
 
 
 def workload_options(settings: Settings) -> Mapping[str, Any]:
-    """Return the workload's own settings as keyword arguments of its class, and the scale that is asked for."""
+    """Return the workload's own settings as keyword arguments of its class, and the scale asked for."""
     options: Mapping[str, Any] = getattr(settings, settings.workload).options()
     data = registry.WORKLOADS[settings.workload].data
     if data is None or data.schema:
