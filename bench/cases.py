@@ -50,11 +50,11 @@ def cases() -> list[Case]:
                  stage, "open-loop", Goal(99.5, None, "%"), Goal(None, 3, "ms", smaller=True)),
              lambda stage: stage.rounds * (s.OPEN_SECONDS + EXTRA)),
         Case("recording", "what measuring costs",
-             lambda stage: s.recording(stage, "recording", Goal(8, 3, "%", smaller=True)), _sides(6)),
+             lambda stage: s.recording(stage, "recording", Goal(8, 3, "%", smaller=True)), _sides(4.7)),
         Case("scrapes", "GET /metrics each second at full load",
              lambda stage: s.scrapes(
                  stage, "scrapes", Goal(100, 25, "ms", smaller=True), Goal(5, 1, "%", smaller=True)),
-             _sides(3.5)),
+             _sides(2.7)),
         Case("samplers", "what sampling PostgreSQL costs",
              lambda stage: p.samplers(stage, "samplers", Goal(2, None, "%", smaller=True)),
              _sides(3.3), server=True),

@@ -106,7 +106,7 @@ def recording(stage: Stage, case: str, goal: Goal) -> list[Figure]:
         return found.rows
 
     names = {"rows/s with": lambda: side(on=True), "rows/s without": lambda: side(on=False)}
-    sides = stage.alternate(case, names, times=5)
+    sides = stage.alternate(case, names, times=4)
     costs = losses(sides["rows/s with"], sides["rows/s without"])
     what = f"cost of recording, SQLite rows, {RECORDING_WRITERS} writers"
     figure = Figure(case, what, "recording off", goal, costs, sides)

