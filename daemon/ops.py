@@ -56,6 +56,14 @@ class Tx(Protocol):
 TxFn = Callable[..., Awaitable[Any]]
 
 
+async def query(tx: Tx, sql: str, params: Sequence[Any]) -> list[Values]:
+    """Run one statement and return its rows: the function of most reads.
+
+    A backend that is given it as a `single` operation may run the statement without calling it.
+    """
+    return await tx.execute(sql, params)
+
+
 class Transaction(NamedTuple):
     """An operation that is a transaction function, called as `fn(tx, *args)`.
 

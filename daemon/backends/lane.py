@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Generic, Protocol, TypeVar
 
+from daemon.backends.bell import Bell
 from daemon.clock import Clock
 from daemon.errors import OpError
 from daemon.ops import Timed
@@ -90,6 +91,7 @@ class Lanes(Generic[J]):
         self._idle: list[_Lane[J]] = []
         self._waiting: deque[tuple[asyncio.Future[Timed], J, float]] = deque()
         self._finished: deque[tuple[asyncio.Future[Timed], Timed | BaseException]] = deque()
+        self._bell: Bell | None = None
         self._closing = True
         self._notified = False
         self._ticking = False
@@ -103,6 +105,7 @@ class Lanes(Generic[J]):
             Exception: what a runner's `open` raised; the lanes that were open are closed again.
         """
         self._loop = asyncio.get_running_loop()
+        self._bell = Bell(self._loop, self._drain)
         self._closing = False
         self._spare = len(self._runners) - 1
         try:
@@ -134,6 +137,9 @@ class Lanes(Generic[J]):
         self._lanes.clear()
         self._idle.clear()
         self._drain()
+        if self._bell:
+            self._bell.close()
+            self._bell = None
 
     def submit(self, job: J, deadline: float) -> asyncio.Future[Timed]:
         """Queue a job; the future gets its result, or what it raised.
@@ -285,11 +291,11 @@ class Lanes(Generic[J]):
         return bool(self._waiting) or not self._closing
 
     def _hand_over(self, lane: _Lane[J]) -> None:
-        """Tell the loop of what is finished, and then do what need not be waited for."""
-        if not self._notified:
-            self._notified = True
-            self._tell(self._drain)
+        """Tell the loop of what is finished, which will most often start there and then."""
         lane.runner.group_ended()
+        if self._bell and not self._notified:
+            self._notified = True
+            self._bell.ring()
         if lane.runner.upkeep_due:
             lane.began = INFINITY
             lane.runner.upkeep()

@@ -147,7 +147,8 @@ class Pool:
                 intended = self._clock.now() if arrivals is None else await self._turn(arrivals)
                 if intended is None:
                     break
-                if await self._execute(number, intended, rng, sent):
+                dispatched = intended if arrivals is None else self._clock.now()
+                if await self._execute(number, intended, dispatched, rng, sent):
                     failures = 0
                 elif arrivals is None:
                     failures += 1
@@ -226,7 +227,9 @@ class Pool:
             timer.cancel()
             self._sleeping.discard(wake)
 
-    async def _execute(self, worker: int, intended: float, rng: Random, sent: deque[Sent]) -> bool:
+    async def _execute(
+        self, worker: int, intended: float, dispatched: float, rng: Random, sent: deque[Sent]
+    ) -> bool:
         """Execute one operation and see it recorded.
 
         A row may be left under way: then the answer is about the rows that had to be waited for.
@@ -235,7 +238,6 @@ class Pool:
             False when a closed loop had better pause, for it would spin: there is no database to
             talk to, or no room in a queue whose rows are not waited for.
         """
-        dispatched = self._clock.now()
         op = self._mix.next()
         self._executing += 1
         try:

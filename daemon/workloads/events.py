@@ -5,7 +5,7 @@ from random import Random
 from typing import Any
 
 from daemon.backends.base import Dialect
-from daemon.ops import OpSpec, Table, Transaction, Tx, Values
+from daemon.ops import OpSpec, Table, Transaction, Values, query
 from daemon.workloads.base import Identity, Stretch
 from daemon.workloads.keys import DISTRIBUTIONS, Distribution
 
@@ -63,11 +63,6 @@ TEXT = 1 << 16  # characters that messages are cut from; a power of two
 
 APPEND, BY_KEY, NEWEST, BY_SERVICE, LEVEL_COUNTS = range(5)
 _COLUMNS = ", ".join(name for name, _ in EVENTS.columns)
-
-
-async def query(tx: Tx, sql: str, params: Sequence[Any]) -> list[Values]:
-    """Run the one statement of a read."""
-    return await tx.execute(sql, params)
 
 
 class Events:
