@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from random import Random
-from typing import Any
 
 from daemon.backends.base import Dialect
 from daemon.ops import OpSpec, Table, Transaction, Values, query
