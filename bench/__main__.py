@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = _chosen(options.only, options.skip)
     if options.list:
         for case in chosen:
-            print(f"{case.name:16} {case.about}")
+            print(f"{case.name:20} {case.about}")
         return 0
     started = datetime.now(UTC)
     console = Console(width=None if sys.stdout.isatty() else 200)

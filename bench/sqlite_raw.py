@@ -15,7 +15,7 @@ import apsw
 
 from daemon.backends.base import SQLITE
 from daemon.backends.sqlite_connection import Pragmas, connect
-from daemon.ops import Row, Values
+from daemon.ops import Values
 from daemon.workloads.base import Identity, Stretch
 from daemon.workloads.events import APPEND, BY_KEY, EVENTS, Events
 
@@ -61,8 +61,7 @@ def events(writers: int, existing: Sequence[Stretch] = ()) -> Events:
 
 def rows(workload: Events, writers: int, count: int, rng: Random) -> list[Values]:
     """Return the next rows, the writers taking turns."""
-    made = (workload.make(APPEND, n % writers, rng) for n in range(count))
-    return [row.values for row in made if isinstance(row, Row)]
+    return [workload.row(APPEND, n % writers, rng) for n in range(count)]
 
 
 def rows_per_second(path: Path, writers: int, batch: int, seconds: float) -> float:
@@ -70,7 +69,7 @@ def rows_per_second(path: Path, writers: int, batch: int, seconds: float) -> flo
     connection = connect(path, PRAGMAS, read_only=False)
     connection.wal_autocheckpoint(CHECKPOINT_PAGES)
     workload, rng = events(writers), Random(2)
-    for statement in workload.schema(SQLITE):
+    for statement in workload.schema(SQLITE).tables[EVENTS.name]:
         connection.execute(statement)
     insert = SQLITE.insert(EVENTS, again=False)
     busy, written = 0.0, 0
@@ -98,8 +97,8 @@ def reads_per_second(path: Path, seconds: float) -> float:
     workload, rng = events(0, stretches(connection)), Random(3)
     busy, read = 0.0, 0
     while busy < seconds:
-        calls = [workload.make(BY_KEY, 0, rng) for _ in range(KEYS)]
-        statements = [call.args for call in calls if not isinstance(call, Row)]
+        calls = [workload.transaction(BY_KEY, 0, rng) for _ in range(KEYS)]
+        statements = [call.args for call in calls]
         cursor = connection.cursor()
         began = time.perf_counter()
         found = [cursor.execute(sql, key).fetchall() for sql, key in statements]

@@ -56,10 +56,11 @@ async def _load(clock: VirtualClock, latency: Latency) -> Histogram:
         PoolPolicy(workers=200, timer_resolution=0.0),
         workload=workload,
         backend=backend,
-        writers={},
+        writers=(),
         recorder=recorder,
         clock=clock,
         seed="3",
+        on_refused=lambda _: None,
     )
     task = asyncio.ensure_future(pool.run())
     await asyncio.sleep(OPS * MEAN / 200 * 1.005)

@@ -46,10 +46,9 @@ class Rig:
         self.task = asyncio.ensure_future(self.writer.run())
 
     def offer(self, *numbers: int) -> list[Ack]:
-        """Offer one row per number; all must be accepted."""
+        """Offer one row per number; return the acks of those that there was room for."""
         now = self.clock.now()
-        acks = [self.writer.offer((n, 0, 0, 0), now, now) for n in numbers]
-        return [ack for ack in acks if ack is not None]
+        return [self.writer.accept((n, 0, 0, 0), now, now, now) for n in numbers if self.writer.has_room()]
 
     async def finish(self) -> Account:
         """Close, wait, and return the account."""
@@ -208,9 +207,11 @@ def test_full_queue_accepts_nothing_until_there_is_room() -> None:
         await rooms[0]
         assert rig.offer(9) == []  # the room is promised
         now = rig.clock.now()
-        rig.writer.claim((2, 0, 0, 0), now, now)
+        rig.writer.claim()
+        rig.writer.accept((2, 0, 0, 0), now, now, now)
         await rooms[1]
-        rig.writer.claim((3, 0, 0, 0), now, now)
+        rig.writer.claim()
+        rig.writer.accept((3, 0, 0, 0), now, now, now)
         assert (await rig.finish()).committed == 4
 
     rig = rigged(script, BatchPolicy(size=1, timeout=0, capacity=2), seconds=1.0)
@@ -227,7 +228,7 @@ def test_writers_waiting_for_room_are_turned_away_at_the_close() -> None:
         assert isinstance(room.exception(), Stopping)
         assert account == Account(1, 1, 0, 0, 0)
         with pytest.raises(Stopping):
-            rig.writer.offer((1, 0, 0, 0), 0, 0)
+            rig.writer.has_room()
 
     rigged(script, BatchPolicy(size=1, timeout=LONG, capacity=1), seconds=1.0)
 
@@ -359,11 +360,10 @@ def test_every_accepted_row_is_committed_failed_or_abandoned(data: st.DataObject
             for n in range(20):
                 now = rig.clock.now()
                 try:
-                    ack = rig.writer.offer((name, n, 0, 0), now, now)
-                    if ack is None:
+                    if not rig.writer.has_room():
                         await rig.writer.room()
-                        ack = rig.writer.claim((name, n, 0, 0), now, now)
-                    await ack
+                        rig.writer.claim()
+                    await rig.writer.accept((name, n, 0, 0), now, now, rig.clock.now())
                 except Stopping:
                     return
                 except OpError:

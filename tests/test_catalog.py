@@ -19,6 +19,7 @@ UNITLESS_GAUGES = {
     "soakd_generator_limited",
     "soakd_target_up",
     "soakd_run_phase",
+    "soakd_invariant_violations",
 }
 # The names that dashboards and checks outside the repository rely on, with their labels.
 CONTRACT = {
@@ -48,8 +49,12 @@ CONTRACT = {
     "soakd_engine_cpu_ratio": ("shard",),
     "soakd_engine_rss_bytes": ("shard",),
     "soakd_generator_limited": ("shard",),
+    "soakd_invariant_checks_total": ("invariant", "result"),
+    "soakd_invariant_violations": ("invariant",),
 }
-LOOKS_LIKE_A_METRIC = re.compile(r"soakd_[a-z_]+_(total|seconds|rows|bytes|ratio|info|limited|up|phase)")
+LOOKS_LIKE_A_METRIC = re.compile(
+    r"soakd_[a-z_]+_(total|seconds|rows|bytes|ratio|info|limited|up|phase|violations)"
+)
 
 
 @pytest.mark.parametrize("name", METRICS)

@@ -12,7 +12,7 @@ from uuid import uuid4
 import apsw
 import pytest
 
-from daemon import ledger
+from daemon import schema
 from daemon.__main__ import main
 from daemon.check.finding import Finding, bytes_free
 from daemon.check.postgres import Server as About
@@ -62,7 +62,9 @@ def prepare(target: str) -> None:
         backend = plan.make_backend(chosen, SystemClock())
         await backend.open()
         try:
-            await ledger.prepare(backend, tables_of(chosen, SystemClock()), clean=False)
+            await schema.prepare(
+                backend, tables_of(chosen, SystemClock()).schema(backend.dialect), clean=False
+            )
         finally:
             await backend.close()
 
@@ -263,7 +265,7 @@ def test_the_connections_of_all_shards_are_counted() -> None:
     chosen = settings(
         "postgresql://h/db", shards=2, pools={"writers": 8, "readers": 6}, batch={"flushers": 3}
     )
-    assert wanted_connections(chosen) == 2 + 2 * 3 + 6
+    assert wanted_connections(chosen) == 4 + 2 * 3 + 6
 
 
 @pytest.mark.parametrize(

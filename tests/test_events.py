@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.backends.base import NULL, POSTGRES, SQLITE, Backend
-from daemon.ops import Row, Transaction, Tx, Values
+from daemon.ops import Transaction, Tx, Values
 from daemon.workloads.base import EPOCH_KEYS, Identity, Stretch
 from daemon.workloads.events import (
     APPEND,
@@ -66,16 +66,12 @@ def events(
 
 def append(workload: Events, worker: int, rng: Random) -> dict[str, Any]:
     """Return the next row of a worker, by column."""
-    row = workload.make(APPEND, worker, rng)
-    assert isinstance(row, Row)
-    return dict(zip(COLUMN, row.values, strict=True))
+    return dict(zip(COLUMN, workload.row(APPEND, worker, rng), strict=True))
 
 
 def read(workload: Events, op: int, rng: Random) -> Transaction:
     """Return the next read of a kind."""
-    work = workload.make(op, 0, rng)
-    assert isinstance(work, Transaction)
-    return work
+    return workload.transaction(op, 0, rng)
 
 
 def key_of(workload: Events, rng: Random) -> tuple[int, int, int, int]:
@@ -99,18 +95,6 @@ def test_lives_of_a_shard_share_no_key() -> None:
     first._seqs[0] = EPOCH_KEYS - 1
     rng = Random(1)
     assert append(first, 0, rng)["seq"] < append(second, 0, rng)["seq"]
-
-
-def test_a_row_that_was_not_accepted_gives_its_number_back() -> None:
-    workload, rng = events(), Random(1)
-    append(workload, 1, rng)
-    refused = workload.make(APPEND, 1, rng)
-    other = append(workload, 2, rng)
-    assert isinstance(refused, Row)
-    workload.unused(refused)
-    assert refused.values[COLUMN["seq"]] == 1
-    assert append(workload, 1, rng)["seq"] == 1
-    assert append(workload, 2, rng)["seq"] == other["seq"] + 1
 
 
 @pytest.mark.parametrize("size", [1, 120, 100_000])
@@ -249,7 +233,7 @@ async def filled(backend: Backend, rows: int) -> Events:
     async def create(tx: Tx) -> None:
         if backend.dialect is POSTGRES:
             await tx.execute("CREATE SCHEMA soakd")
-        for statement in workload.schema(backend.dialect):
+        for statement in workload.schema(backend.dialect).tables["events"]:
             await tx.execute(statement)
 
     await backend.transact(Transaction(create, read_only=False))
@@ -257,10 +241,9 @@ async def filled(backend: Backend, rows: int) -> Events:
     ts = COLUMN["ts"]
     batch: list[Values] = []
     for n in range(rows):
-        row = workload.make(APPEND, n % 4, rng)
-        assert isinstance(row, Row)
+        row = workload.row(APPEND, n % 4, rng)
         when = int((NOW - 3600 + 3600 * n / rows) * 1e6)
-        batch.append((*row.values[:ts], when, *row.values[ts + 1 :]))
+        batch.append((*row[:ts], when, *row[ts + 1 :]))
     await backend.write_rows(EVENTS, batch, again=False)
     return workload
 

@@ -5,12 +5,12 @@ import re
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from random import Random
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import psycopg
 import pytest
 
-from daemon import ledger
+from daemon import ledger, schema
 from daemon.backends.base import SQLITE, Backend
 from daemon.errors import OpError, TargetError, UsageError
 from daemon.ledger import ORPHANED, RUNNING, RunRecord
@@ -77,7 +77,7 @@ def workload(backend: Backend) -> Events:
 
 async def prepare(backend: Backend, *, clean: bool = False) -> None:
     """Prepare the target."""
-    await ledger.prepare(backend, workload(backend), clean=clean)
+    await schema.prepare(backend, workload(backend).schema(backend.dialect), clean=clean)
 
 
 def record(run: int = 1, *, writers: int = 4, shards: int = 2) -> RunRecord:
@@ -88,9 +88,9 @@ def record(run: int = 1, *, writers: int = 4, shards: int = 2) -> RunRecord:
 async def write(backend: Backend, identity: Identity, worker: int, seqs: Sequence[int]) -> None:
     """Write rows with chosen keys."""
     made = events(identity=identity, dialect=backend.dialect)
-    row: Any = made.make(0, 0, Random(1))
+    row = made.row(0, 0, Random(1))
     key = (identity.run, identity.shard, worker)
-    await backend.write_rows(EVENTS, [(*key, seq, *row.values[4:]) for seq in seqs], again=False)
+    await backend.write_rows(EVENTS, [(*key, seq, *row[4:]) for seq in seqs], again=False)
 
 
 def test_a_runs_number_is_its_start_in_utc() -> None:

@@ -43,8 +43,7 @@ class Load:
         for _ in range(reads):
             self.recorder.op(1, "ok", 0.0, 0.0, 0.0, 0.02)
         for _ in range(busy):
-            self.recorder.op(1, "error", 0.0, 0.0, 0.0, 0.0)
-            self.recorder.error(1, "busy")
+            self.recorder.failure(1, "busy", 0.0, 0.0, 0.0, 0.0)
 
     def mark(self, at: float) -> Mark:
         merged = Snapshot()

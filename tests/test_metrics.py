@@ -26,8 +26,7 @@ def running() -> Snapshot:
     recorder = OpRecorder(OPS)
     recorder.rows(0, [10.0, 10.001], [10.0, 10.002], 10.01, 10.02)
     recorder.op(1, "ok", 10.0, 10.0, 10.001, 10.003)
-    recorder.op(1, "error", 10.0, 10.0, 10.001, 10.003)
-    recorder.error(1, "connection")
+    recorder.failure(1, "connection", 10.0, 10.0, 10.001, 10.003)
     recorder.flush("size", "ok", 100, 0.01, 0.004)
     snapshot.merge(recorder.snapshot())
     snapshot.merge(

@@ -65,10 +65,11 @@ class Rig:
             policy._replace(timer_resolution=0.0),
             workload=self.workload,
             backend=self.backend,
-            writers={"events": self.writer},
+            writers=(self.writer,),
             recorder=self.recorder,
             clock=clock,
             seed="7",
+            on_refused=lambda _: None,
         )
 
     async def load(self, seconds: float, meanwhile: Callable[["Rig"], Awaitable[None]] | None = None) -> None:
@@ -260,6 +261,14 @@ def test_full_queue_blocks_or_drops_as_told() -> None:
             assert seqs == list(range(len(seqs)))
 
 
+def test_closed_loop_that_drops_rows_leaves_the_others_their_turn() -> None:
+    """More writers than places, and nobody waits for a place: the queue is still written."""
+    batch = BatchPolicy(size=1, timeout=0, capacity=2)
+    rig, snapshot = loaded(PoolPolicy(8, full_drops=True), 5.0, pool="writer", takes=0.1, batch=batch)
+    assert outcomes(snapshot, "ok") == rig.cells[1] == pytest.approx(50, abs=5)
+    assert 0 < snapshot.counters["soakd_ops_dropped_total", "writer", "queue_full"] < 1000
+
+
 def test_think_time_does_not_slow_an_open_loop() -> None:
     """Its schedule alone says when."""
     _, snapshot = loaded(PoolPolicy(workers=1, schedule=Constant(100.0), think_time=0.1), 5.0)
@@ -331,10 +340,11 @@ def test_mix_follows_the_weights() -> None:
             PoolPolicy(20),
             workload=rig.workload,
             backend=rig.backend,
-            writers={},
+            writers=(),
             recorder=rig.recorder,
             clock=clock,
             seed="7",
+            on_refused=lambda _: None,
         )
         await rig.load(2.0)
         return rig.recorder.snapshot()
@@ -381,3 +391,46 @@ def test_an_unexpected_exception_ends_the_pool_and_is_seen() -> None:
 
     virtual.run(main)
     assert OpError("other").transient is False
+
+
+def test_a_writer_with_rows_in_flight_fills_batches_on_its_own() -> None:
+    """Two writers that send five rows each before they wait fill batches of ten."""
+    policy = PoolPolicy(workers=2, rows_in_flight=5)
+    rig, snapshot = loaded(policy, 1.0, pool="writer", takes=0.1, batch=BatchPolicy(10, 0, 100))
+    assert snapshot.histograms["soakd_flush_rows",].max == 10
+    assert outcomes(snapshot, "ok") == len(rig.backend.rows) == rig.cells[1] == pytest.approx(100, abs=20)
+    assert rig.pool.in_flight == 0
+
+
+@pytest.mark.parametrize("schedule", [None, Constant(500.0)])
+def test_every_row_in_flight_ends_in_an_outcome(schedule: Constant | None) -> None:
+    """Slow, then down, then cut off: sent = ok + error + timeout + dropped, and numbers without gaps."""
+
+    async def main(clock: VirtualClock) -> tuple[Rig, Snapshot]:
+        policy = PoolPolicy(workers=3, schedule=schedule, rows_in_flight=4, op_timeout=1.0)
+        batch = BatchPolicy(size=2, timeout=0, capacity=6, retry_budget=0.1)
+        rig = Rig(clock, "writer", policy, batch, 0.01)
+        tasks = [asyncio.ensure_future(rig.pool.run()), asyncio.ensure_future(rig.writer.run())]
+        await asyncio.sleep(1.0)
+        rig.backend.down = True
+        await asyncio.sleep(2.0)
+        rig.backend.down = False
+        rig.backend.frozen_until = clock.now() + 1e6
+        await asyncio.sleep(2.0)
+        assert rig.pool.in_flight <= 3 * 5  # rows sent, and one that waits for room per worker
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+        rig.writer.abandon()
+        return rig, rig.recorder.snapshot()
+
+    rig, snapshot = virtual.run(main)
+    accepted = rig.cells[0]
+    for outcome in ("ok", "error", "timeout", "dropped"):
+        assert outcomes(snapshot, outcome) > 0
+    errors = sum(v for k, v in snapshot.counters.items() if k[0] == "soakd_op_errors_total")
+    assert errors == outcomes(snapshot, "error") + outcomes(snapshot, "timeout")
+    # Beyond the accepted rows there are turns that were dropped or gave up waiting for room.
+    assert sum(outcomes(snapshot, name) for name in ("ok", "error", "timeout", "dropped")) >= accepted
+    assert sum(rig.workload._seqs) == accepted
+    assert rig.pool.in_flight == rig.pool.active == 0

@@ -30,7 +30,7 @@ def note_everything(recorder: Recorder) -> None:
     for op in range(len(OPS)):
         for outcome in OUTCOMES:
             recorder.op(op, outcome, 1.0, 1.1, 1.3, 1.7)
-        recorder.error(op, "connection")
+        recorder.failure(op, "connection", 1.0, 1.1, 1.3, 1.7)
         recorder.drop(op, "backlog")
     recorder.rows(APPEND, [1.0, 1.1], [1.0, 1.2], 1.3, 1.4)
     recorder.flush("size", "ok", 2, 0.1, 0.05)
@@ -118,11 +118,20 @@ def test_a_dropped_operation_is_counted_with_its_reason_and_not_timed() -> None:
     assert all(histogram.count == 0 for histogram in snapshot.histograms.values())
 
 
-def test_an_error_is_counted_by_its_class_beside_the_outcome() -> None:
+def test_a_failure_is_counted_by_its_class_beside_the_outcome() -> None:
+    """Only a timeout has an outcome of its own, and is timed."""
     recorder = OpRecorder(OPS)
     for _ in range(3):
-        recorder.error(APPEND, "deadlock")
-    assert recorder.snapshot().counters == {("soakd_op_errors_total", "writer", "append", "deadlock"): 3}
+        recorder.failure(APPEND, "deadlock", 1.0, 1.0, 2.0, 3.0)
+    recorder.failure(APPEND, "timeout", 1.0, 1.0, 2.0, 3.0)
+    snapshot = recorder.snapshot()
+    assert snapshot.counters == {
+        ("soakd_op_errors_total", "writer", "append", "deadlock"): 3,
+        ("soakd_op_errors_total", "writer", "append", "timeout"): 1,
+        ("soakd_ops_total", "writer", "append", "error"): 3,
+        ("soakd_ops_total", "writer", "append", "timeout"): 1,
+    }
+    assert times_of(snapshot, "soakd_op_response_seconds", "writer", "append") == (1, 2.0, 2.0, 2.0)
 
 
 def test_only_flushes_that_were_written_are_timed() -> None:

@@ -33,10 +33,8 @@ def recorded() -> Snapshot:
         recorder.op(1, "ok", 1.0, 1.0, 1.0, 1.004)
     recorder.op(1, "rejected", 1.0, 1.0, 1.0, 1.004)
     for name in ("connection", "connection", "busy"):
-        recorder.op(1, "error", 1.0, 1.0, 1.0, 1.0)
-        recorder.error(1, name)
-    recorder.op(2, "timeout", 1.0, 1.0, 1.0, 3.0)
-    recorder.error(2, "timeout")
+        recorder.failure(1, name, 1.0, 1.0, 1.0, 1.0)
+    recorder.failure(2, "timeout", 1.0, 1.0, 1.0, 3.0)
     recorder.drop(1, "backlog")
     for _ in range(10):
         recorder.flush("size", "ok", 100, 0.05, 0.02)

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Generic, Protocol, TypeVar
 
 from daemon.clock import Clock
-from daemon.errors import OpError
+from daemon.errors import OpError, Rejected
 from daemon.ops import Timed
 
 J = TypeVar("J")
@@ -280,7 +280,7 @@ class Lanes(Generic[J]):
 
 
 def _stamped(error: BaseException, served: float) -> BaseException:
-    if isinstance(error, OpError):
+    if isinstance(error, OpError | Rejected):
         error.served = served
     return error
 

@@ -1,19 +1,21 @@
 """What a SQLite lane does with its connection: transactions, batches of rows, checkpoints."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import apsw
 
+from daemon.backends.base import SQLITE
 from daemon.backends.lane import INFINITY
 from daemon.backends.sqlite_connection import Pragmas, connect
 from daemon.backends.sqlite_errors import op_error
 from daemon.backends.wal import PATIENCE, Checkpoint, WalPolicy
 from daemon.clock import Clock
 from daemon.errors import OpError
-from daemon.ops import Timed, Transaction, Values
+from daemon.ops import Table, Timed, Transaction, Values
 
 GROUP = 3
 """Jobs in a row from which on it pays to have the file's lock held for all that follow."""
@@ -37,11 +39,19 @@ class SqliteTx:
         broken: the error that rolled the transaction back, after which nothing more is run.
     """
 
-    __slots__ = ("_connection", "_cursor", "broken", "explicit", "read_only")
+    __slots__ = ("_connection", "_cursor", "_left", "broken", "explicit", "read_only")
 
-    def __init__(self, connection: apsw.Connection, *, read_only: bool) -> None:
+    def __init__(self, connection: apsw.Connection, *, read_only: bool, left: Callable[[], float]) -> None:
+        """Begin without a transaction.
+
+        Args:
+            connection: what statements run on.
+            read_only: it cannot write.
+            left: time to the deadline, s.
+        """
         self._connection = connection
         self._cursor = connection.cursor()
+        self._left = left
         self.read_only = read_only
         self.explicit = False
         self.broken: OpError | None = None
@@ -57,12 +67,59 @@ class SqliteTx:
         try:
             return self._cursor.execute(sql, params).fetchall()
         except apsw.Error as error:
-            commits = not self.explicit and not self.read_only
-            refused = op_error(error, self._connection.system_errno, committing=commits)
-            # Some errors (a full disk, an interrupt) roll the whole transaction back.
-            if self.explicit and not self._connection.in_transaction:
-                self.broken = refused
-            raise refused from error
+            raise self._refused(error) from error
+
+    async def insert(self, table: Table, rows: Sequence[Values]) -> None:
+        """Insert rows: see `daemon.ops.Tx`."""
+        if self.broken is not None:
+            raise self.broken
+        try:
+            self._cursor.executemany(SQLITE.insert(table, again=False), rows)
+        except apsw.Error as error:
+            raise self._refused(error) from error
+
+    async def perform(self, sql: str, params: Sequence[Any], *, keep: bool = True) -> None:
+        """Run a statement and throw its rows away: see `ops.ScriptTx`."""
+        if self.broken is not None:
+            raise self.broken
+        try:
+            self._cursor.execute(sql, params, can_cache=keep).fetchall()
+        except apsw.Error as error:
+            raise self._refused(error) from error
+
+    async def execute_named(self, sql: str, params: Sequence[Any]) -> tuple[Sequence[str], list[Values]]:
+        """Run a statement and name its columns: see `ops.ScriptTx`."""
+        if self.broken is not None:
+            raise self.broken
+        try:
+            self._cursor.execute(sql, params)
+            try:
+                names = [column[0] for column in self._cursor.get_description()]
+            except apsw.ExecutionCompleteError:
+                names = []  # there are no rows
+            return names, self._cursor.fetchall()
+        except apsw.Error as error:
+            raise self._refused(error) from error
+
+    async def pipeline(self, batch: Sequence[tuple[str, Sequence[Any]]]) -> None:
+        """Run statements one after the other: see `ops.ScriptTx`."""
+        for sql, params in batch:
+            await self.perform(sql, params)
+
+    async def pause(self, seconds: float) -> None:
+        """Keep the lane, and what the transaction has locked, for a while: see `ops.ScriptTx`."""
+        left = self._left()
+        time.sleep(max(0.0, min(seconds, left)))  # noqa: ASYNC251 - in the lane's own thread
+        if seconds > left:
+            raise OpError("timeout", "it slept until the deadline")
+
+    def _refused(self, error: apsw.Error) -> OpError:
+        commits = not self.explicit and not self.read_only
+        refused = op_error(error, self._connection.system_errno, committing=commits)
+        # Some errors (a full disk, an interrupt) roll the whole transaction back.
+        if self.explicit and not self._connection.in_transaction:
+            self.broken = refused
+        return refused
 
 
 class Session:
@@ -102,7 +159,7 @@ class Session:
         """
         self._connection = connection = connect(self._path, self._pragmas, read_only=self._read_only)
         self._cursor = connection.cursor()
-        self._tx = SqliteTx(connection, read_only=self._read_only)
+        self._tx = SqliteTx(connection, read_only=self._read_only, left=lambda: self._deadline - self._now())
         connection.set_progress_handler(self._overdue, PROGRESS_STEPS)
         if self._read_only:
             self._holder = connect(self._path, self._pragmas, read_only=True)

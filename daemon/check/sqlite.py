@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 import apsw
 
-from daemon import ledger
+from daemon import ledger, schema
 from daemon.backends.base import SQLITE
 from daemon.backends.sqlite_errors import target_error
 from daemon.backends.sqlite_file import check_file_system, check_library, check_path, read_mounts
@@ -88,7 +88,8 @@ def look_inside(path: Path) -> tuple[bool, str]:
         objects = SQLITE.table(ledger.OBJECTS.name)
         if objects not in names:
             return False, f"{len(names)} tables, none of them made by soakd"
-        newest = connection.execute(f"SELECT max(version) FROM {objects}").get or 0
+        known = f"SELECT max(version) FROM {objects} WHERE name = '{ledger.OBJECTS.name}'"
+        version = connection.execute(known).get or 0
     except apsw.ReadOnlyError:
         return True, "a transaction that was cut off, and will be rolled back"
     except apsw.Error as error:
@@ -96,8 +97,8 @@ def look_inside(path: Path) -> tuple[bool, str]:
     finally:
         if connection is not None:
             connection.close()
-    check_version(newest)
-    return True, f"tables of soakd (version {newest}) from earlier runs"
+    schema.check_own(version)
+    return True, f"tables of soakd (version {version}) from earlier runs"
 
 
 def _at_rest(path: Path) -> bool:
@@ -110,19 +111,6 @@ def _at_rest(path: Path) -> bool:
     with path.open("rb") as file:
         header = file.read(20)
     return header[18:20] == b"\x02\x02" and not (wal.exists() and wal.stat().st_size)
-
-
-def check_version(newest: int) -> None:
-    """Refuse tables that this soakd does not know.
-
-    Raises:
-        TargetError: they were made by a newer one.
-    """
-    if newest > ledger.SCHEMA_VERSION:
-        raise TargetError(
-            f"the target's tables are of version {newest}, made by a newer soakd; this one knows "
-            f"{ledger.SCHEMA_VERSION}: update soakd, or use another target"
-        )
 
 
 def _try_wal(folder: Path) -> None:

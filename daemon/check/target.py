@@ -6,6 +6,7 @@ from daemon.check.finding import Finding
 from daemon.clock import Clock
 from daemon.config.settings import Settings
 from daemon.control import plan
+from daemon.control.recount import tables_of
 from daemon.control.summarize import check_writable
 from daemon.errors import UsageError
 from daemon.observe.auth import read_password_file
@@ -13,8 +14,13 @@ from daemon.target import parse_target
 
 
 async def check_target(settings: Settings, clock: Clock) -> list[Finding]:
-    """Return what was found about the target; nothing in it is created or changed."""
+    """Return what was found about the target; nothing in it is created or changed.
+
+    Raises:
+        UsageError: the workload cannot be run with these settings.
+    """
     target = parse_target(settings.target.get_secret_value())
+    settings = plan.fitted(settings, tables_of(settings, clock).ops)
     durability = plan.durability(settings)
     if target.path is not None:
         from daemon.check.sqlite import check_sqlite  # noqa: PLC0415 - each database's library only when needed
@@ -33,11 +39,9 @@ async def check_target(settings: Settings, clock: Clock) -> list[Finding]:
 
 def wanted_connections(settings: Settings) -> int:
     """Return how many connections to PostgreSQL a run will hold at most, over all shards."""
-    total = 2  # the supervisor's own
+    total = 4  # the supervisor's own: to look after the target, and to check invariants
     for shard in range(settings.shards):
-        writers = plan.share(settings.pools.writers, shard, settings.shards)
-        readers = plan.share(settings.pools.readers, shard, settings.shards)
-        _, options = plan.backend_options(settings, writers=writers, readers=readers, role="")
+        _, options = plan.shard_backend(settings, shard, role="")
         total += options["writer_connections"] + options["reader_connections"]
     return total
 

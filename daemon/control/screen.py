@@ -21,7 +21,18 @@ from daemon.results.window import Mark, Window
 REFRESH = 0.25  # s between two looks at the figures
 RATE_SPAN = 2.0  # s that present rates are taken over
 RECENT_SPAN = 10.0  # s that present percentiles are taken over
-WARNINGS = frozenset({"engine.died", "engine.restart_failed", "row.failed", "run.unsettled", "screen.failed"})
+WARNINGS = frozenset(
+    {
+        "engine.died",
+        "engine.restart_failed",
+        "row.failed",
+        "operation.refused",
+        "run.unsettled",
+        "screen.failed",
+        "invariant.violated",
+        "invariant.unchecked",
+    }
+)
 
 
 class Screen:

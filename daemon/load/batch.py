@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 from daemon.backends.base import Backend
 from daemon.clock import Clock
 from daemon.errors import OpError
+from daemon.load.retry import pause
 from daemon.ops import Table, Timed, Values
 from daemon.record.account import ABANDONED, ACCEPTED, COMMITTED, FAILED, IN_DOUBT, Cells
 from daemon.record.recorder import Recorder
@@ -38,11 +39,6 @@ class BatchPolicy(NamedTuple):
     retry_initial: float = 0.01
     retry_cap: float = 1.0
     retry_budget: float = 120.0
-
-    def pause(self, attempt: int, rng: Random) -> float:
-        """Return the pause after failure number `attempt` (from 0), s: half fixed, half random."""
-        ceiling = min(self.retry_cap, self.retry_initial * 2.0 ** min(attempt, 60))
-        return ceiling * (0.5 + 0.5 * rng.random())
 
 
 class Stopping(Exception):  # noqa: N818 - a state, not an error
@@ -110,21 +106,15 @@ class BatchWriter:
         """The bounds in force."""
         return self._policy
 
-    def offer(self, values: Values, intended: float, dispatched: float) -> Ack | None:
-        """Accept a row, or return None when the queue is full.
-
-        Returns:
-            A future that is done once the row is committed; it fails with `OpError` when the
-            row is given up.
+    def has_room(self) -> bool:
+        """Say whether a row can be accepted now: nobody waits for room, and there is some.
 
         Raises:
             Stopping: the writer is closing.
         """
         if self._closing:
             raise Stopping
-        if self._waiting or len(self._queue) + self._promised >= self._policy.capacity:
-            return None
-        return self._accept(values, intended, dispatched, dispatched)
+        return not self._waiting and len(self._queue) + self._promised < self._policy.capacity
 
     def room(self) -> Ack:
         """Return a future that is done when there is room; `claim` must follow at once.
@@ -140,8 +130,8 @@ class BatchWriter:
         if room in self._waiting:
             self._waiting.remove(room)
 
-    def claim(self, values: Values, intended: float, dispatched: float) -> Ack:
-        """Accept a row into the room that `room` promised.
+    def claim(self) -> None:
+        """Take the room that `room` promised, for the row that is accepted next.
 
         Raises:
             Stopping: the writer was closed in between.
@@ -149,9 +139,20 @@ class BatchWriter:
         self._promised -= 1
         if self._closing:
             raise Stopping
-        return self._accept(values, intended, dispatched, self._clock.now())
 
-    def _accept(self, values: Values, intended: float, dispatched: float, queued: float) -> Ack:
+    def accept(self, values: Values, intended: float, dispatched: float, queued: float) -> Ack:
+        """Accept a row; there must be room: `has_room` or `claim`, and no await since.
+
+        Args:
+            values: the row.
+            intended: when it was due, s.
+            dispatched: when a worker took it up, s.
+            queued: now, s; later than `dispatched` if the worker had to wait for room.
+
+        Returns:
+            A future that is done once the row is committed; it fails with `OpError` when the
+            row is given up. Either way the outcome has been recorded by then.
+        """
         self._cells[ACCEPTED] += 1
         ack = self._loop.create_future()
         queue = self._queue
@@ -274,7 +275,8 @@ class BatchWriter:
                     self._fail(batch, error, in_doubt=in_doubt)
                     return
                 self._recorder.count("soakd_retries_total", error.error_class)
-                await asyncio.sleep(self._policy.pause(attempt, self._rng))
+                policy = self._policy
+                await asyncio.sleep(pause(attempt, policy.retry_initial, policy.retry_cap, self._rng))
                 attempt += 1
             else:
                 self._recorder.flush(reason, "ok", len(rows), timed.done - begun, timed.commit)
@@ -313,15 +315,14 @@ class BatchWriter:
         if in_doubt:
             self._cells[IN_DOUBT] += len(batch)
         self._writing -= len(batch)
-        for item in batch:
-            _refuse(item[3], error)
+        done = self._clock.now()
+        served = done if error.served is None else error.served
+        for _, intended, dispatched, ack, _ in batch:
+            if not ack.done():
+                self._recorder.failure(self._op, error.error_class, intended, dispatched, served, done)
+                ack.set_exception(error)
 
 
 def _resolve(future: Ack) -> None:
     if not future.done():
         future.set_result(None)
-
-
-def _refuse(ack: Ack, error: OpError) -> None:
-    if not ack.done():
-        ack.set_exception(error)

@@ -29,6 +29,7 @@ class EnginePlan(NamedTuple):
         workload: name, and its own settings.
         pools: how each pool takes its turns.
         batch: when rows are written.
+        shards: how many shards the run has.
         existing: rows of an earlier run, for a run that only reads.
         drain_timeout: time for the drain when the supervisor is gone, s.
         recording: False leaves all measuring out, to tell what it costs.
@@ -40,6 +41,7 @@ class EnginePlan(NamedTuple):
     workload: tuple[str, Mapping[str, Any]]
     pools: Mapping[PoolName, PoolPolicy]
     batch: BatchPolicy
+    shards: int
     existing: Sequence[Stretch]
     drain_timeout: float
     recording: bool = True
@@ -87,6 +89,13 @@ class RowFailed(NamedTuple):
     reason: str
 
 
+class Refused(NamedTuple):
+    """From an engine: why the database refuses a transaction for good (the first few reasons of a run)."""
+
+    error_class: str
+    reason: str
+
+
 class Finished(NamedTuple):
     """From an engine: the last word."""
 
@@ -94,7 +103,7 @@ class Finished(NamedTuple):
     account: Account
 
 
-Message = EnginePlan | Start | Look | Stop | Ready | Failed | Report | RowFailed | Finished
+Message = EnginePlan | Start | Look | Stop | Ready | Failed | Report | RowFailed | Refused | Finished
 
 
 class Channel:

@@ -2,7 +2,8 @@
 
 import asyncio
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from random import Random
 from typing import NamedTuple
 
@@ -10,12 +11,13 @@ from daemon.backends.base import INFINITY, Backend
 from daemon.clock import Clock
 from daemon.errors import OpError, Rejected
 from daemon.load.batch import Ack, BatchWriter, Stopping
+from daemon.load.mix import Mix
+from daemon.load.retry import Retries
 from daemon.load.schedule import Schedule
-from daemon.ops import OpSpec, Outcome, PoolName, Row, Transaction
+from daemon.ops import PoolName
 from daemon.record.recorder import Recorder
 from daemon.workloads.base import Workload
 
-MIX_BLOCK = 512  # operations drawn at a time
 SKIP_BLOCK = 1000  # missed turns counted before other tasks get the loop
 LONGEST_SLEEP = 3600.0  # s; who sleeps longer looks at the time again
 ERROR_PAUSE_CAP = 1.0  # s; longest pause of a closed-loop worker while the database is away
@@ -26,12 +28,13 @@ class PoolPolicy(NamedTuple):
 
     Attributes:
         workers: concurrent workers.
-        schedule: intended times (open loop), or None: each worker goes on as soon as it has
-            its answer (closed loop).
+        schedule: intended times (open loop); None: a worker goes on as soon as it has its answer.
         think_time: pause after each operation of a closed loop, s.
         max_backlog: a turn later than this is dropped and counted, s.
         op_timeout: an operation without an answer by then is a timeout, s; 0: never.
         full_drops: drop a row that meets a full queue instead of waiting for room.
+        retries: tries after the first of a transaction that met a conflict.
+        rows_in_flight: rows a worker sends before it waits for the COMMIT of the oldest.
         timer_resolution: what the event loop rounds its timers to, s; 0 for a virtual clock.
     """
 
@@ -41,24 +44,18 @@ class PoolPolicy(NamedTuple):
     max_backlog: float = 10.0
     op_timeout: float = 0.0
     full_drops: bool = False
+    retries: int = 0
+    rows_in_flight: int = 1
     timer_resolution: float = 0.001
 
 
-class Mix:
-    """Draws operation numbers in proportion to their weights, a block at a time."""
+class Sent(NamedTuple):
+    """A row that a worker has handed over; whoever settles `ack` records what became of it."""
 
-    def __init__(self, ops: Sequence[OpSpec], pool: PoolName, rng: Random) -> None:
-        chosen = [(i, spec.weight) for i, spec in enumerate(ops) if spec.pool == pool and spec.weight > 0]
-        self._numbers = [i for i, _ in chosen]
-        self._weights = [weight for _, weight in chosen]
-        self._rng = rng
-        self._block: list[int] = []
-
-    def next(self) -> int:
-        """Return the number of the next operation."""
-        if not self._block:
-            self._block = self._rng.choices(self._numbers, self._weights, k=MIX_BLOCK)
-        return self._block.pop()
+    op: int
+    intended: float
+    dispatched: float
+    ack: Ack
 
 
 class Pool:
@@ -71,10 +68,11 @@ class Pool:
         *,
         workload: Workload,
         backend: Backend,
-        writers: Mapping[str, BatchWriter],
+        writers: Sequence[BatchWriter],
         recorder: Recorder,
         clock: Clock,
         seed: str,
+        on_refused: Callable[[OpError], None],
     ) -> None:
         """Prepare; `run` does the work.
 
@@ -83,19 +81,22 @@ class Pool:
             policy: how turns are taken.
             workload: what is executed.
             backend: where transactions go.
-            writers: where rows go, by table name.
+            writers: where rows go; the first operations of the workload, in this order.
             recorder: where the measurements go.
             clock: monotonic time, the same as the event loop's timers follow.
             seed: all random draws derive from it.
+            on_refused: told of each transaction that the database refuses for good.
         """
         self.name = name
         self.policy = policy
-        self.in_flight = 0
-        self.active = 0
+        self._executing = 0
+        self._patience = policy.op_timeout or INFINITY
         self._workload = workload
         self._backend = backend
         self._writers = writers
         self._recorder = recorder
+        rng = Random(f"{seed}/retries")
+        self._retries = Retries(policy.retries, backend, recorder, clock, rng, on_refused)
         self._clock = clock
         self._seed = seed
         self._mix = Mix(workload.ops, name, Random(f"{seed}/mix"))
@@ -104,14 +105,14 @@ class Pool:
         self._start = 0.0
         self._arrivals: Iterator[float] | None = None
         self._sleeping: set[Ack] = set()
-        self._awaited: dict[int, tuple[float, Ack]] = {}  # by worker: when it gives up, on what
+        self._sent: dict[int, deque[Sent]] = {}  # by worker: its rows under way, oldest first
+        self._blocked: dict[int, tuple[float, Ack]] = {}  # by worker: when it began to wait for room
         self._loop = asyncio.get_running_loop()
 
     async def run(self) -> None:
         """Load the database until `stop`; returns when every worker has its last answer."""
         self._start = self._clock.now()
-        schedule = self.policy.schedule
-        if schedule:
+        if schedule := self.policy.schedule:
             self._arrivals = schedule.arrivals(Random(f"{self._seed}/arrivals"))
         async with asyncio.TaskGroup() as tasks:
             sweep = tasks.create_task(self._expire(), name=f"{self.name}-timeouts")
@@ -137,30 +138,50 @@ class Pool:
         schedule = self.policy.schedule
         return schedule.rate(self._clock.now() - self._start) if schedule else 0.0
 
+    @property
+    def active(self) -> int:
+        """Workers that run."""
+        return len(self._sent)
+
+    @property
+    def in_flight(self) -> int:
+        """Operations that a worker has taken up and that have not ended."""
+        return self._executing + sum(not row.ack.done() for sent in self._sent.values() for row in sent)
+
     async def _worker(self, number: int) -> None:
         rng = Random(f"{self._seed}/{number}")
+        sent = self._sent[number] = deque()
         failures = 0
-        self.active += 1
+        arrivals = self._arrivals  # None: a closed loop
         try:
-            while (intended := await self._turn()) is not None:
-                if await self._execute(number, intended, rng):
+            while not self._stopping:
+                intended = self._clock.now() if arrivals is None else await self._turn(arrivals)
+                if intended is None:
+                    break
+                if await self._execute(number, intended, rng, sent):
                     failures = 0
-                elif self._arrivals is None:
-                    # A closed loop would spin while the database is away.
+                elif arrivals is None:
                     failures += 1
                     await self._sleep(min(ERROR_PAUSE_CAP, 0.01 * 2.0 ** min(failures, 30)))
-                if self._arrivals is None and self.policy.think_time:
+                if arrivals is None and self.policy.think_time:
                     await self._sleep(self.policy.think_time)
+            while sent:
+                await self._settled(sent)
+        except asyncio.CancelledError:
+            for op, _, _, ack in sent:
+                if ack.cancelled() or ack.cancel():
+                    self._recorder.drop(op, "aborted")
+                else:
+                    ack.exception()  # recorded already; looked at, so that nobody complains
+            raise
         finally:
-            self.active -= 1
+            del self._sent[number]
 
-    async def _turn(self) -> float | None:
-        """Return the intended time of the next operation once it has come; None at the end."""
-        if self._arrivals is None:
-            return None if self._stopping else self._clock.now()
+    async def _turn(self, arrivals: Iterator[float]) -> float | None:
+        """Return the schedule's next intended time once it has come; None at the end."""
         skipped = 0
         while not self._stopping:
-            intended = self._start + next(self._arrivals)
+            intended = self._start + next(arrivals)
             now = self._clock.now()
             if intended > now:
                 return intended if await self._reached(intended) else None
@@ -216,82 +237,113 @@ class Pool:
             timer.cancel()
             self._sleeping.discard(wake)
 
-    async def _execute(self, worker: int, intended: float, rng: Random) -> bool:
-        """Execute one operation and see it recorded; False when there is no database to talk to."""
+    async def _execute(self, worker: int, intended: float, rng: Random, sent: deque[Sent]) -> bool:
+        """Execute one operation and see it recorded.
+
+        A row may be left under way: then the answer is about the rows that had to be waited for.
+
+        Returns:
+            False when a closed loop had better pause, for it would spin: there is no database to
+            talk to, or no room in a queue whose rows are not waited for.
+        """
         dispatched = self._clock.now()
         op = self._mix.next()
-        work = self._workload.make(op, worker, rng)
-        self.in_flight += 1
+        self._executing += 1
         try:
-            if isinstance(work, Row):
-                await self._submit(op, worker, work, intended, dispatched)
+            if op < len(self._writers):
+                if not await self._send(op, worker, intended, dispatched, rng, sent):
+                    return False
             else:
-                await self._transact(op, work, intended, dispatched)
+                work = self._workload.transaction(op, worker, rng)
+                deadline = dispatched + self._patience
+                try:
+                    timed = await self._backend.transact(work, deadline=deadline)
+                except OpError as error:
+                    timed = await self._retries.again(work, error, deadline)
+                self._recorder.op(op, "ok", intended, dispatched, timed.served, timed.done)
+        except Rejected as no:
+            served = dispatched if no.served is None else no.served
+            self._recorder.op(op, "rejected", intended, dispatched, served, self._clock.now())
         except OpError as error:
-            self._failed(op, error, intended, dispatched)
+            done = self._clock.now()
+            served = done if error.served is None else error.served
+            self._recorder.failure(op, error.error_class, intended, dispatched, served, done)
             return error.error_class != "connection"
         except Stopping:
-            self._unaccepted(op, work, "stopping")
+            self._recorder.drop(op, "stopping")
         except asyncio.CancelledError:
             self._recorder.drop(op, "aborted")  # cut off by the end of the drain: nobody knows how it ended
             raise
         finally:
-            self.in_flight -= 1
-        return True
+            self._executing -= 1
+        well = True
+        while sent and (len(sent) >= self.policy.rows_in_flight or sent[0].ack.done()):
+            well &= await self._settled(sent)
+        return well
 
-    async def _transact(self, op: int, work: Transaction, intended: float, dispatched: float) -> None:
-        timeout = self.policy.op_timeout
-        try:
-            timed = await self._backend.transact(work, deadline=dispatched + timeout if timeout else INFINITY)
-        except Rejected:
-            self._recorder.op(op, "rejected", intended, dispatched, dispatched, self._clock.now())
-        else:
-            self._recorder.op(op, "ok", intended, dispatched, timed.served, timed.done)
+    async def _send(
+        self, op: int, worker: int, intended: float, dispatched: float, rng: Random, sent: deque[Sent]
+    ) -> bool:
+        """Hand a row over as soon as there is room for it; False when it was dropped instead.
 
-    async def _submit(self, op: int, worker: int, row: Row, intended: float, dispatched: float) -> None:
-        """Hand a row over and wait for its COMMIT; the batch writer records it."""
-        writer = self._writers[row.table.name]
-        give_up = dispatched + self.policy.op_timeout
-        ack = writer.offer(row.values, intended, dispatched)
-        if ack is None:
+        It is made only when there is room: no number is lost.
+        """
+        writer = self._writers[op]
+        queued = dispatched
+        if not writer.has_room():
             self._recorder.count("soakd_queue_full_total", "dropped" if self.policy.full_drops else "blocked")
             if self.policy.full_drops:
-                self._unaccepted(op, row, "queue_full")
-                return
-            room = writer.room()
-            self._awaited[worker] = (give_up, room)
-            try:
-                await room
-            except OpError:
-                writer.forget(room)
-                self._workload.unused(row)
-                raise
-            ack = writer.claim(row.values, intended, dispatched)
-        self._awaited[worker] = (give_up, ack)
-        await ack
+                self._recorder.drop(op, "queue_full")
+                return False
+            await self._room(writer, worker, dispatched)
+            queued = self._clock.now()
+        values = self._workload.row(op, worker, rng)
+        ack = writer.accept(values, intended, dispatched, queued)
+        sent.append(Sent(op, intended, dispatched, ack))
+        return True
 
-    def _unaccepted(self, op: int, work: Row | Transaction, reason: str) -> None:
-        if isinstance(work, Row):
-            self._workload.unused(work)
-        self._recorder.drop(op, reason)
+    async def _room(self, writer: BatchWriter, worker: int, dispatched: float) -> None:
+        room = writer.room()
+        self._blocked[worker] = (dispatched, room)
+        try:
+            await room
+        except OpError:
+            writer.forget(room)
+            raise
+        finally:
+            del self._blocked[worker]
+        writer.claim()
 
-    def _failed(self, op: int, error: OpError, intended: float, dispatched: float) -> None:
-        done = self._clock.now()
-        self._recorder.error(op, error.error_class)
-        outcome: Outcome = "timeout" if error.error_class == "timeout" else "error"
-        served = done if error.served is None else error.served
-        self._recorder.op(op, outcome, intended, dispatched, served, done)
+    async def _settled(self, sent: deque[Sent]) -> bool:
+        """Wait for the end of the oldest row; False when there is no database to talk to."""
+        try:
+            await sent[0].ack
+        except OpError as error:
+            return error.error_class != "connection"
+        finally:
+            if sent[0].ack.done() and not sent[0].ack.cancelled():
+                sent.popleft()
+        return True
 
     async def _expire(self) -> None:
         """Turn answers that are overdue into timeouts: one look at all workers now and then."""
-        if not self.policy.op_timeout:
+        timeout = self.policy.op_timeout
+        if not timeout:
             return
         while True:
-            await asyncio.sleep(min(1.0, self.policy.op_timeout / 20))
+            await asyncio.sleep(min(1.0, timeout / 20))
             now = self._clock.now()
-            for give_up, awaited in self._awaited.values():
-                if give_up <= now and not awaited.done():
-                    awaited.set_exception(OpError("timeout", "no COMMIT within pools.op_timeout"))
+            late = OpError("timeout", "no COMMIT within pools.op_timeout")
+            for began, room in self._blocked.values():
+                if began + timeout <= now and not room.done():
+                    room.set_exception(late)
+            for sent in self._sent.values():
+                for op, intended, dispatched, ack in sent:
+                    if dispatched + timeout > now:
+                        break
+                    if not ack.done():
+                        ack.set_exception(late)
+                        self._recorder.failure(op, "timeout", intended, dispatched, now, now)
 
 
 def _wake(future: Ack) -> None:

@@ -30,8 +30,16 @@ class Recorder(Protocol):
         """Note the operations of one committed batch."""
         ...
 
-    def error(self, op: int, error_class: ErrorClass) -> None:
-        """Note why an operation failed, beside its outcome."""
+    def failure(
+        self,
+        op: int,
+        error_class: ErrorClass,
+        intended: float,
+        dispatched: float,
+        served: float,
+        done: float,
+    ) -> None:
+        """Note an operation that failed, and why; one that was never taken up has `served` = `done`."""
         ...
 
     def drop(self, op: int, reason: str) -> None:
@@ -138,10 +146,20 @@ class OpRecorder:
         if len(series.done) >= FOLD_AT:
             series.fold()
 
-    def error(self, op: int, error_class: ErrorClass) -> None:
-        """Note why an operation failed; see `Recorder`."""
+    def failure(
+        self,
+        op: int,
+        error_class: ErrorClass,
+        intended: float,
+        dispatched: float,
+        served: float,
+        done: float,
+    ) -> None:
+        """Note an operation that failed, and why; see `Recorder`."""
         spec = self._ops[op]
         self.count("soakd_op_errors_total", spec.pool, spec.name, error_class)
+        outcome: Outcome = "timeout" if error_class == "timeout" else "error"
+        self.op(op, outcome, intended, dispatched, served, done)
 
     def drop(self, op: int, reason: str) -> None:
         """Note an operation that never ran; see `Recorder`."""
@@ -190,7 +208,7 @@ class NullRecorder:
     def rows(self, *_: object) -> None:
         """Ignore it."""
 
-    def error(self, *_: object) -> None:
+    def failure(self, *_: object) -> None:
         """Ignore it."""
 
     def drop(self, *_: object) -> None:

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from random import Random
-from typing import Any
 
 from daemon.backends.base import Dialect
-from daemon.ops import OpSpec, Row, Table, Transaction, Tx, Values
-from daemon.workloads.base import Identity, Stretch
+from daemon.ops import OpSpec, Table, Transaction, Values
+from daemon.workloads.base import Identity, Schema, Stretch, query
 from daemon.workloads.keys import DISTRIBUTIONS, Distribution
 
+VERSION = 1
 EVENTS = Table(
     "events",
     (
@@ -65,11 +65,6 @@ APPEND, BY_KEY, NEWEST, BY_SERVICE, LEVEL_COUNTS = range(5)
 _COLUMNS = ", ".join(name for name, _ in EVENTS.columns)
 
 
-async def query(tx: Tx, sql: str, params: Sequence[Any]) -> list[Values]:
-    """Run the one statement of a read."""
-    return await tx.execute(sql, params)
-
-
 class Events:
     """Rows and reads of one shard. Memory is fixed: a counter per worker and the payload pool."""
 
@@ -90,6 +85,7 @@ class Events:
         existing: Sequence[Stretch],
         wall: Callable[[], float],
         rng: Random,
+        under_way: int = 1,
     ) -> None:
         """Prepare the payloads.
 
@@ -106,6 +102,7 @@ class Events:
             existing: rows of an earlier run, read when this one writes none.
             wall: seconds since the Unix epoch.
             rng: fills the payload pool.
+            under_way: rows of each writer that may not be committed yet.
         """
         self.ops = (
             OpSpec("append", "writer"),
@@ -117,6 +114,7 @@ class Events:
         self._identity = identity
         self._first = identity.first_seq
         self._seqs = [identity.first_seq] * workers
+        self._under_way = under_way
         self._existing = existing
         self._draw = DISTRIBUTIONS[keys]
         self._limit = limit
@@ -129,43 +127,39 @@ class Events:
         self._attributes = [_attributes(rng) for _ in range(ATTRIBUTES)]
         self._sql = _statements(dialect)
 
-    def schema(self, dialect: Dialect) -> Sequence[str]:
+    def schema(self, dialect: Dialect) -> Schema:
         """Return the table and an index for every read: see `Workload`."""
-        table, index = dialect.table("events"), dialect.index_name
-        return (
-            dialect.create_table(EVENTS),
-            f"CREATE INDEX {index('events_ts_level')} ON {table} (ts, level)",
-            f"CREATE INDEX {index('events_service_ts')} ON {table} (service, ts)",
+        return Schema(
+            VERSION,
+            {
+                EVENTS.name: (
+                    dialect.create_table(EVENTS),
+                    dialect.create_index(EVENTS, "ts", "level"),
+                    dialect.create_index(EVENTS, "service", "ts"),
+                )
+            },
         )
 
-    def make(self, op: int, worker: int, rng: Random) -> Row | Transaction:
-        """Return the next operation of a kind: see `Workload`."""
-        if op == APPEND:
-            return self._append(worker, rng)
-        return Transaction(query, (self._sql[op], self._params(op, rng)), read_only=True, single=True)
+    def transaction(self, op: int, worker: int, rng: Random) -> Transaction:  # noqa: ARG002 - all read alike
+        """Return the next read of a kind: see `Workload`."""
+        return Transaction(query, (self._sql[op], self._params(op, rng)), True, True)  # read-only, single
 
-    def unused(self, row: Row) -> None:
-        """Take a row back: see `Workload`. A worker has one row under way, so it was the last."""
-        self._seqs[row.values[2]] -= 1
-
-    def _append(self, worker: int, rng: Random) -> Row:
+    def row(self, op: int, worker: int, rng: Random) -> Values:  # noqa: ARG002 - there is one table
+        """Return the next event of a worker: see `Workload`."""
         seq = self._seqs[worker]
         self._seqs[worker] = seq + 1
         bits = rng.getrandbits(60)  # one draw for all choices: 7 level, 16 text, 12 attributes, 25 service
         start = (bits >> 7) & (TEXT - 1)
-        return Row(
-            EVENTS,
-            (
-                self._identity.run,
-                self._identity.shard,
-                worker,
-                seq,
-                int(self._wall() * 1e6),
-                LEVELS[bits & 127],
-                self._services[(bits >> 35) % len(self._services)],
-                self._text[start : start + self._size],
-                self._attributes[(bits >> 23) & (ATTRIBUTES - 1)],
-            ),
+        return (
+            self._identity.run,
+            self._identity.shard,
+            worker,
+            seq,
+            int(self._wall() * 1e6),
+            LEVELS[bits & 127],
+            self._services[(bits >> 35) % len(self._services)],
+            self._text[start : start + self._size],
+            self._attributes[(bits >> 23) & (ATTRIBUTES - 1)],
         )
 
     def _params(self, op: int, rng: Random) -> Values:
@@ -183,7 +177,7 @@ class Events:
     def _key(self, rng: Random) -> Values:
         """Return the key of a row that is there; of the first one when there is none yet.
 
-        A worker's last row may still be under way, the ones before it are settled.
+        A worker's last rows may still be under way, the ones before them are settled.
         """
         if self._existing:
             run, shard, worker, first, count = self._existing[int(rng.random() * len(self._existing))]
@@ -191,7 +185,7 @@ class Events:
             run, shard, _ = self._identity
             worker = int(rng.random() * len(self._seqs))
             first = self._first
-            count = self._seqs[worker] - first - 1 if self._seqs else 0
+            count = self._seqs[worker] - first - self._under_way if self._seqs else 0
         return (run, shard, worker, first + (self._draw(count, rng) if count > 0 else 0))
 
 
