@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from bench import cases_postgres, cases_sqlite
+from bench import cases_postgres, cases_sql, cases_sqlite
 from bench.figures import Figure, Goal
 from bench.stage import Stage
 
@@ -30,7 +30,7 @@ class Case(NamedTuple):
 
 def cases() -> list[Case]:
     """Return all cases, in the order in which they are run."""
-    s, p = cases_sqlite, cases_postgres
+    s, p, q = cases_sqlite, cases_postgres, cases_sql
     return [
         Case("sqlite-rows-50", "rows, 50 writers, against raw apsw",
              lambda stage: s.rows(stage, "sqlite-rows-50", 50, Goal(0.20, 0.30)), _sides(2)),
@@ -45,6 +45,12 @@ def cases() -> list[Case]:
              lambda stage: p.rows_in_memory(stage, "postgres-rows-memory"), _sides(3.9), server=True),
         Case("postgres-reads", "point reads, 20 readers, against pgbench",
              lambda stage: p.reads(stage, "postgres-reads", Goal(0.35, 0.5)), _sides(3.3), server=True),
+        Case("sql-select-only", "pgbench's script select-only, 20 clients, against pgbench",
+             lambda stage: q.script(stage, "sql-select-only", "select-only", Goal(0.35, 0.5)),
+             _sides(2.5), server=True),
+        Case("sql-tpcb-like", "pgbench's script tpcb-like, 20 clients, against pgbench",
+             lambda stage: q.script(stage, "sql-tpcb-like", "tpcb-like", Goal(0.55, 0.85)),
+             _sides(2.5), server=True),
         Case("open-loop", "5000 rows/s for 20 s: share met, schedule lag",
              lambda stage: s.open_loop(
                  stage, "open-loop", Goal(99.5, None, "%"), Goal(None, 3, "ms", smaller=True)),

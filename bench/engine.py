@@ -8,7 +8,7 @@ from typing import NamedTuple
 import psutil
 
 from bench.stage import BenchError, remove
-from daemon import ledger
+from daemon import ledger, schema
 from daemon.clock import Clock, SystemClock
 from daemon.config.settings import Batch, Pools, Settings
 from daemon.control import plan
@@ -108,7 +108,7 @@ async def _prepare(settings: Settings, clock: Clock) -> None:
     )
     await backend.open()
     try:
-        await ledger.prepare(backend, workload, clean=False)
+        await schema.prepare(backend, workload.schema(backend.dialect), clean=False)
     finally:
         await backend.close()
 

@@ -117,6 +117,11 @@ def pgbench_reads(running: LocalServer, url: str, seconds: float, clients: int) 
     return _pgbench(running, url, ["-S"], seconds, clients)
 
 
+def pgbench_script(running: LocalServer, url: str, name: str, seconds: float, clients: int) -> float:
+    """Return the transactions per second of one of pgbench's built-in scripts."""
+    return _pgbench(running, url, ["-b", name], seconds, clients)
+
+
 def write_copy_file(path: Path, writers: int, count: int) -> None:
     r"""Write rows as `psql \copy` reads them; soakd's, the writers taking turns."""
     workload, rng = events(writers), Random(5)

@@ -69,7 +69,7 @@ def rows_per_second(path: Path, writers: int, batch: int, seconds: float) -> flo
     connection = connect(path, PRAGMAS, read_only=False)
     connection.wal_autocheckpoint(CHECKPOINT_PAGES)
     workload, rng = events(writers), Random(2)
-    for statement in workload.schema(SQLITE):
+    for statement in workload.schema(SQLITE).tables[EVENTS.name]:
         connection.execute(statement)
     insert = SQLITE.insert(EVENTS, again=False)
     busy, written = 0.0, 0

@@ -46,7 +46,7 @@ class ExitCode(IntEnum):
 class SoakdError(Exception):
     """A failure that a person can act on: one line that says what, where and what to do."""
 
-    exit_code = ExitCode.BUG
+    exit_code: int = ExitCode.BUG
 
 
 class UsageError(SoakdError):
@@ -65,6 +65,14 @@ class DataLossError(SoakdError):
     """Rows that were acknowledged are missing, or rows are there that should not be."""
 
     exit_code = ExitCode.DATA_LOSS
+
+
+class StoppedError(SoakdError):
+    """A signal came before the load had begun: what was done so far stays, and can be gone on with."""
+
+    def __init__(self, message: str, number: int) -> None:
+        super().__init__(message)
+        self.exit_code = 128 + number
 
 
 class OpError(Exception):
@@ -97,4 +105,10 @@ class OpError(Exception):
 
 
 class Rejected(Exception):  # noqa: N818 - an expected business outcome, not an error
-    """The operation ran and the business rules said no: its own outcome, never an error."""
+    """The operation ran and the business rules said no: its own outcome, never an error.
+
+    Attributes:
+        served: when the backend took the operation up (s, monotonic); None until it has said so.
+    """
+
+    served: float | None = None

@@ -1,14 +1,14 @@
 """What soakd keeps in the target besides the load: which tables are its own, runs, accounts of rows."""
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from daemon.backends.base import Backend, Dialect
 from daemon.errors import OpError, TargetError, UsageError
-from daemon.ops import Table, Transaction, Tx, TxFn, Values
+from daemon.ops import Table, Transaction, Tx, TxFn, Values, query
 from daemon.record.account import Account
-from daemon.workloads.base import EPOCH_KEYS, Identity, Workload
+from daemon.workloads.base import EPOCH_KEYS, Identity
 
 SCHEMA_VERSION = 1
 
@@ -39,7 +39,6 @@ ACCOUNTS = Table(
     ),
     ("run", "shard", "epoch"),
 )
-OWN = (OBJECTS, RUNS, ACCOUNTS)
 RUNNING = "running"
 ORPHANED = "supervisor died"
 
@@ -79,33 +78,6 @@ def run_number(wall: float) -> int:
     return int(time.strftime("%Y%m%d%H%M%S", time.gmtime(whole))) * 1000 + int(fraction * 1000)
 
 
-async def prepare(backend: Backend, workload: Workload, *, clean: bool) -> None:
-    """Create what is missing; with `clean`, first drop what soakd created before.
-
-    Raises:
-        TargetError: the tables' names are taken by somebody else's, they are of a newer
-            soakd, or the privileges do not suffice.
-    """
-    if backend.dialect.name == "null":
-        return
-    try:
-        await _do(backend, _prepare, backend.dialect, workload, clean)
-    except OpError as error:
-        raise TargetError(f"cannot set the target up: {error}; `soakd check` says what it lacks") from error
-
-
-def names(dialect: Dialect, workload: Workload) -> list[str]:
-    """Return the qualified names of the tables that a run needs."""
-    return [dialect.table(table.name) for table in (*OWN, *workload.tables)]
-
-
-def taken(name: str) -> TargetError:
-    """Return what is to be said when a table of that name is somebody else's."""
-    return TargetError(
-        f"{name} is there already and soakd did not create it: rename it, or use another target"
-    )
-
-
 async def versions(backend: Backend) -> dict[str, str]:
     """Return what the database says that it is: `server_version` or `sqlite_version`."""
     statements = {
@@ -115,7 +87,7 @@ async def versions(backend: Backend) -> dict[str, str]:
     if backend.dialect.name not in statements:
         return {}
     name, sql = statements[backend.dialect.name]
-    return {name: str((await _ask(backend, _rows, sql, ()))[0][0])}
+    return {name: str((await ask(backend, query, sql, ()))[0][0])}
 
 
 async def register(backend: Backend, record: RunRecord) -> int:
@@ -126,7 +98,7 @@ async def register(backend: Backend, record: RunRecord) -> int:
     run = record.run
     while True:
         try:
-            await _do(backend, _insert, backend.dialect.insert(RUNS, again=False), ((run, *values),))
+            await do(backend, insert, backend.dialect.insert(RUNS, again=False), ((run, *values),))
         except OpError as error:
             if error.error_class != "constraint":
                 raise TargetError(f"cannot register the run: {error}") from error
@@ -143,7 +115,7 @@ async def save_accounts(backend: Backend, accounts: Mapping[Identity, Account]) 
     """
     if backend.dialect.name != "null":
         rows = [(*identity, *account) for identity, account in accounts.items()]
-        await _do(backend, _insert, backend.dialect.insert(ACCOUNTS, again=True), rows)
+        await do(backend, insert, backend.dialect.insert(ACCOUNTS, again=True), rows)
 
 
 async def finish(backend: Backend, run: int, stop_reason: str) -> None:
@@ -155,7 +127,7 @@ async def finish(backend: Backend, run: int, stop_reason: str) -> None:
     if backend.dialect.name == "null":
         return
     sql = backend.dialect.sql("UPDATE {runs} SET stop_reason = ? WHERE run = ?", runs="runs")
-    await _do(backend, _insert, sql, ((stop_reason, run),))
+    await do(backend, insert, sql, ((stop_reason, run),))
 
 
 async def finish_alone(backend: Backend, run: int) -> None:
@@ -175,7 +147,17 @@ async def finish_alone(backend: Backend, run: int) -> None:
         runs="runs",
         accounts="accounts",
     )
-    await _do(backend, _insert, sql, ((ORPHANED, run, RUNNING, run),))
+    await do(backend, insert, sql, ((ORPHANED, run, RUNNING, run),))
+
+
+async def forget_rows(backend: Backend, table: Table, before: int) -> None:
+    """Delete the rows of runs whose number is lower.
+
+    Raises:
+        OpError: the target refused.
+    """
+    sql = backend.dialect.sql("DELETE FROM {rows} WHERE run < ?", rows=table.name)
+    await do(backend, query, sql, (before,))
 
 
 async def quiet(backend: Backend, run: int, *, insist: bool) -> bool:
@@ -196,7 +178,7 @@ async def quiet(backend: Backend, run: int, *, insist: bool) -> bool:
         return True  # the sessions of SQLite die with their process
     what = "count(pg_terminate_backend(pid))" if insist else "count(*)"
     sql = f"SELECT {what} FROM pg_stat_activity WHERE application_name LIKE %s"
-    return not (await _ask(backend, _rows, sql, (f"% {run}/%",)))[0][0]
+    return not (await ask(backend, query, sql, (f"% {run}/%",)))[0][0]
 
 
 async def stored(backend: Backend, table: Table, identity: Identity) -> int:
@@ -209,7 +191,7 @@ async def stored(backend: Backend, table: Table, identity: Identity) -> int:
         "SELECT count(*) FROM {rows} WHERE run = ? AND shard = ? AND seq >= ? AND seq < ?", rows=table.name
     )
     first = identity.first_seq
-    rows = await _ask(backend, _rows, sql, (identity.run, identity.shard, first, first + EPOCH_KEYS))
+    rows = await ask(backend, query, sql, (identity.run, identity.shard, first, first + EPOCH_KEYS))
     return int(rows[0][0])
 
 
@@ -224,7 +206,7 @@ async def by_worker(backend: Backend, table: Table, run: int) -> list[WorkerRows
         f"FROM {{rows}} WHERE run = ? GROUP BY shard, worker, seq / {EPOCH_KEYS} ORDER BY 1, 2, 3",
         rows=table.name,
     )
-    return [WorkerRows(*row) for row in await _ask(backend, _rows, sql, (run,))]
+    return [WorkerRows(*row) for row in await ask(backend, query, sql, (run,))]
 
 
 async def load_run(backend: Backend, wanted: int | None = None) -> RunRecord:
@@ -235,11 +217,11 @@ async def load_run(backend: Backend, wanted: int | None = None) -> RunRecord:
         OpError: the target refused.
     """
     dialect = backend.dialect
-    if not await _ask(backend, _exists, dialect, RUNS.name):
+    if not await ask(backend, exists, dialect, RUNS.name):
         raise UsageError("soakd has never run against this target: there is nothing to look at")
     names = ", ".join(name for name, _ in RUNS.columns)
-    newest = await _ask(
-        backend, _rows, dialect.sql(f"SELECT {names} FROM {{r}} ORDER BY run DESC", r="runs"), ()
+    newest = await ask(
+        backend, query, dialect.sql(f"SELECT {names} FROM {{r}} ORDER BY run DESC", r="runs"), ()
     )
     found = [row for row in newest if wanted in (None, row[0])]
     if not found:
@@ -247,75 +229,33 @@ async def load_run(backend: Backend, wanted: int | None = None) -> RunRecord:
         raise UsageError(f"no run {wanted} in this target; the newest there: {known}")
     columns = ", ".join(name for name, _ in ACCOUNTS.columns[1:])
     sql = dialect.sql(f"SELECT {columns} FROM {{a}} WHERE run = ?", a="accounts")
-    accounts = await _ask(backend, _rows, sql, (found[0][0],))
+    accounts = await ask(backend, query, sql, (found[0][0],))
     run, version, workload, writers, shards, reason = found[0]
     by_life = {(a[0], a[1]): Account(*a[2:]) for a in accounts}
     return RunRecord(run, version, workload, writers, shards, reason, by_life)
 
 
-async def _ask(backend: Backend, fn: TxFn, *args: object) -> Any:  # noqa: ANN401 - whatever fn returns
-    """Read; in SQLite without the write lock, which a run may want meanwhile."""
+async def ask(backend: Backend, fn: TxFn, *args: object) -> Any:  # noqa: ANN401 - whatever fn returns
+    """Read, and return what `fn` does; in SQLite without the write lock, which a run may want meanwhile."""
     return (await backend.transact(Transaction(fn, args, read_only=True))).result
 
 
-async def _do(backend: Backend, fn: TxFn, *args: object) -> Any:  # noqa: ANN401 - whatever fn returns
+async def do(backend: Backend, fn: TxFn, *args: object) -> Any:  # noqa: ANN401 - whatever fn returns
+    """Run one transaction that may write, and return what `fn` does."""
     timed = await backend.transact(Transaction(fn, args, read_only=False))
     return timed.result
 
 
-async def _rows(tx: Tx, sql: str, params: Sequence[object]) -> list[Values]:
-    return await tx.execute(sql, params)
-
-
-async def _insert(tx: Tx, sql: str, rows: Iterable[Values]) -> None:
+async def insert(tx: Tx, sql: str, rows: Iterable[Values]) -> None:
+    """Run one statement for each row: a transaction function for `do`."""
     for row in rows:
         await tx.execute(sql, row)
 
 
-async def _exists(tx: Tx, dialect: Dialect, name: str) -> bool:
+async def exists(tx: Tx, dialect: Dialect, name: str) -> bool:
+    """Return whether there is a table of this bare name."""
     if dialect.name == "postgres":
         rows = await tx.execute("SELECT to_regclass(%s) IS NOT NULL", (dialect.table(name),))
     else:
         rows = await tx.execute("SELECT count(*) FROM sqlite_master WHERE name = ?", (dialect.table(name),))
     return bool(rows[0][0])
-
-
-async def _prepare(tx: Tx, dialect: Dialect, workload: Workload, clean: bool) -> None:  # noqa: FBT001
-    if dialect.name == "postgres":
-        # Two soakd that start at once take turns; the number is arbitrary and soakd's own.
-        await tx.execute("SELECT pg_advisory_xact_lock(7305800412)")
-        if not (await tx.execute("SELECT to_regnamespace('soakd') IS NOT NULL"))[0][0]:
-            await tx.execute("CREATE SCHEMA soakd")
-    mine = await _mine(tx, dialect)
-    if clean:
-        for name in mine:
-            await tx.execute(f"DROP TABLE IF EXISTS {dialect.table(name)}")
-        mine = set()
-    wanted: list[tuple[Table, Sequence[str]]] = [(table, [dialect.create_table(table)]) for table in OWN]
-    wanted += [(table, workload.schema(dialect)) for table in workload.tables[:1]]
-    for table, statements in wanted:
-        # Somebody may have dropped one of ours, to have the space back.
-        if table.name not in mine or not await _exists(tx, dialect, table.name):
-            await _create(tx, dialect, table, statements)
-
-
-async def _mine(tx: Tx, dialect: Dialect) -> set[str]:
-    """Return the bare names of the tables that soakd created here."""
-    if not await _exists(tx, dialect, OBJECTS.name):
-        return set()
-    rows = await tx.execute(dialect.sql("SELECT name, version FROM {o}", o=OBJECTS.name))
-    newest = max((version for _, version in rows), default=0)
-    if newest > SCHEMA_VERSION:
-        raise TargetError(
-            f"the target's tables are of version {newest}, made by a newer soakd; this one knows "
-            f"{SCHEMA_VERSION}: update soakd, or use another target"
-        )
-    return {name for name, _ in rows}
-
-
-async def _create(tx: Tx, dialect: Dialect, table: Table, statements: Sequence[str]) -> None:
-    if await _exists(tx, dialect, table.name):
-        raise taken(dialect.table(table.name))
-    for statement in statements:
-        await tx.execute(statement)
-    await tx.execute(dialect.insert(OBJECTS, again=True), (table.name, SCHEMA_VERSION))

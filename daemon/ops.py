@@ -52,8 +52,60 @@ class Tx(Protocol):
         """
         ...
 
+    async def insert(self, table: Table, rows: Sequence[Values]) -> None:
+        """Insert rows in the fastest way there is; the table has none of their keys yet.
+
+        Args:
+            table: where to.
+            rows: each with the values of `table.columns`; there may be none.
+
+        Raises:
+            OpError: the database refused them.
+        """
+        ...
+
+
+class ScriptTx(Tx, Protocol):
+    """A transaction that runs what users wrote, which may ask for more than the built-in workloads do."""
+
+    async def perform(self, sql: str, params: Sequence[Any], *, keep: bool = True) -> None:
+        """Run a statement and throw its rows away.
+
+        Args:
+            sql: the statement, with the dialect's parameter marks.
+            params: to PostgreSQL their texts, of no type, so that it infers one from the place.
+            keep: prepare the statement, or use what was prepared of it.
+
+        Raises:
+            OpError: the database refused it.
+        """
+        ...
+
+    async def execute_named(self, sql: str, params: Sequence[Any]) -> tuple[Sequence[str], list[Values]]:
+        """Run a statement and return the names of its columns, unless there are no rows, and its rows.
+
+        Raises:
+            OpError: the database refused it.
+        """
+        ...
+
+    async def pipeline(self, batch: Sequence[tuple[str, Sequence[Any]]]) -> None:
+        """Perform statements without waiting for the result of one before the next is sent.
+
+        Raises:
+            OpError: the database refused one; none after it was run.
+        """
+        ...
+
+    async def pause(self, seconds: float) -> None:
+        """Wait, but no longer than the time limit of the transaction."""
+        ...
+
 
 TxFn = Callable[..., Awaitable[Any]]
+
+
+Isolation = Literal["", "read committed", "repeatable read", "serializable"]
 
 
 async def query(tx: Tx, sql: str, params: Sequence[Any]) -> list[Values]:
@@ -69,14 +121,22 @@ class Transaction(NamedTuple):
 
     Attributes:
         read_only: it writes nothing, so a reading connection will do.
-        single: it executes exactly one statement, so the statement is the transaction and
-            needs no BEGIN and COMMIT around it.
+        single: it needs no BEGIN and COMMIT around it: each of its statements, mostly the only
+            one, is a transaction of its own, unless they begin and end one themselves.
+        idempotent: it has no second effect when it was committed already, so it may be tried again
+            also when nobody knows whether it was.
+        isolation: level for a transaction that is not `single`; empty: the server's default. SQLite
+            has one level only, the strictest.
+        partial: a part of it may have been committed when it fails, so it is never tried again.
     """
 
     fn: TxFn
     args: Values = ()
     read_only: bool = True
     single: bool = False
+    idempotent: bool = False
+    isolation: Isolation = ""
+    partial: bool = False
 
 
 class Timed(NamedTuple):

@@ -19,7 +19,7 @@ BEGIN, END = "<!-- metrics: written by make docs -->", "<!-- /metrics -->"
 _HEAD = """\
 # Configuration
 
-<!-- Written by `make docs` from the settings themselves; change daemon/config/settings.py instead. -->
+<!-- Written by `make docs` from the settings themselves; change daemon/config/ instead. -->
 
 Every setting can be given in four places. The stronger one wins, value by value:
 

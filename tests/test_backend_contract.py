@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from random import Random
@@ -10,13 +11,13 @@ from typing import Any, NamedTuple, TypeVar
 import psycopg
 import pytest
 
-from daemon.backends.base import Backend
+from daemon.backends.base import Backend, Dialect
 from daemon.backends.null import NullBackend
 from daemon.backends.postgres import PostgresBackend
 from daemon.backends.sqlite import SqliteBackend
 from daemon.clock import SystemClock
 from daemon.errors import OpError, Rejected
-from daemon.ops import POOLS, Table, Timed, Transaction, Tx, Values
+from daemon.ops import POOLS, Isolation, Table, Timed, Transaction, Tx, Values
 
 T = TypeVar("T")
 
@@ -71,6 +72,7 @@ def null_backend() -> NullBackend:
 class Case(NamedTuple):
     """A backend under test."""
 
+    kind: str
     make: Callable[[], Backend]
 
     def run(self, check: Callable[[Backend], Awaitable[T]]) -> T:
@@ -90,15 +92,15 @@ class Case(NamedTuple):
 def case(kind: str, request: pytest.FixtureRequest) -> Case:
     """Return the backend of a kind; one that stores has the empty table `ITEMS`."""
     if kind == "null":
-        return Case(null_backend)
+        return Case(kind, null_backend)
     if kind == "sqlite":
         path = request.getfixturevalue("tmp_path") / "contract.db"
-        made = Case(lambda: sqlite_backend(path))
+        made = Case(kind, lambda: sqlite_backend(path))
     else:
         url = request.getfixturevalue("database")
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute("CREATE SCHEMA soakd")
-        made = Case(lambda: postgres_backend(url))
+        made = Case(kind, lambda: postgres_backend(url))
 
     async def create(backend: Backend) -> None:
         await execute(backend, backend.dialect.create_table(ITEMS))
@@ -257,6 +259,92 @@ def test_a_transaction_that_raises_is_rolled_back(store: Case, exception: type[E
     store.run(check)
 
 
+def test_rows_can_be_inserted_within_a_transaction(store: Case) -> None:
+    """Together with other statements, and undone with them."""
+
+    async def several(tx: Tx, sql: str, rows: Sequence[Values], then: Exception | None) -> None:
+        await tx.execute(sql, row(1))
+        await tx.insert(ITEMS, rows)
+        if then is not None:
+            raise then
+
+    async def check(backend: Backend) -> None:
+        rows = [row(number) for number in range(2, 3000)]
+        with pytest.raises(Rejected):
+            await backend.transact(Transaction(several, (insert(backend), rows, Rejected()), read_only=False))
+        assert await stored(backend) == []
+        await backend.transact(Transaction(several, (insert(backend), rows, None), read_only=False))
+        assert [found[0] for found in await stored(backend)] == list(range(1, 3000))
+        with pytest.raises(OpError) as caught:
+            await backend.transact(Transaction(several, (insert(backend), rows, None), read_only=False))
+        assert caught.value.error_class == "constraint"
+
+    store.run(check)
+
+
+@pytest.mark.parametrize(("isolation", "stable"), [("read committed", False), ("repeatable read", True)])
+def test_a_transaction_has_the_isolation_that_it_asks_for(
+    store: Case, isolation: Isolation, *, stable: bool
+) -> None:
+    """What others commit meanwhile is seen, or not; in SQLite never."""
+
+    async def count_twice(tx: Tx, sql: str, other: threading.Event, go: threading.Event) -> list[object]:
+        first = (await tx.execute(sql))[0][0]
+        go.set()
+        if store.kind == "sqlite":  # there this runs in a thread of its own and may not suspend
+            other.wait(10)
+        else:
+            await asyncio.to_thread(other.wait, 10)
+        return [first, (await tx.execute(sql))[0][0]]
+
+    async def check(backend: Backend) -> None:
+        sql = backend.dialect.sql("SELECT count(*) FROM {items}", items="items")
+        other, go = threading.Event(), threading.Event()
+        work = Transaction(count_twice, (sql, other, go), isolation=isolation)
+        counting = asyncio.ensure_future(backend.transact(work))
+        await asyncio.to_thread(go.wait, 10)
+        await backend.write_rows(ITEMS, [row(1)], again=False)
+        other.set()
+        assert (await counting).result == [0, 0 if stable or store.kind == "sqlite" else 1]
+
+    store.run(check)
+
+
+def test_serial_numbers_go_on_where_loaded_rows_end(store: Case) -> None:
+    """And rows carry the number of their transaction, by which they are settled or not."""
+    log = Table("log", (("tx", "bigint"), ("id", "serial"), ("name", "text")), ("tx", "id"))
+
+    async def make(tx: Tx, dialect: Dialect) -> None:
+        await tx.execute(dialect.create_table(log))
+        await tx.insert(log, [(0, number, "loaded") for number in range(1, 8)])
+
+    async def finish(tx: Tx, dialect: Dialect) -> None:
+        for sql in dialect.loaded(log):
+            await tx.execute(sql)
+
+    async def append(tx: Tx, dialect: Dialect) -> list[Values]:
+        await tx.execute(
+            dialect.sql(f"INSERT INTO {{log}} (tx, name) VALUES ({dialect.transaction}, ?)", log="log"),
+            ("new",),
+        )
+        return await tx.execute(
+            dialect.sql(f"SELECT id, name, {dialect.settled('tx')} FROM {{log}} ORDER BY tx, id", log="log")
+        )
+
+    async def check(backend: Backend) -> None:
+        for fn in (make, finish):
+            await backend.transact(Transaction(fn, (backend.dialect,), read_only=False))
+        append_one = Transaction(append, (backend.dialect,), read_only=False)
+        found = (await backend.transact(append_one)).result
+        assert [values[0] for values in found] == list(range(1, 9))
+        # Of one's own transaction nothing is settled: it may still insert, except where nobody else can.
+        assert [bool(values[2]) for values in found] == [True] * 7 + [store.kind == "sqlite"]
+        found = (await backend.transact(append_one)).result
+        assert [bool(values[2]) for values in found[:-1]] == [True] * 8
+
+    store.run(check)
+
+
 def test_a_failed_statement_rolls_its_transaction_back(store: Case) -> None:
     """The statements before it have no effect either."""
 
@@ -358,15 +446,18 @@ def test_the_commit_of_a_batch_is_timed(store: Case) -> None:
 
 
 def test_a_rejection_passes_through(any_backend: Case) -> None:
-    """Every backend leaves the workload's own outcome alone."""
+    """Every backend leaves the workload's own outcome alone, and says when it took it up."""
 
     async def no(tx: Tx) -> None:
         raise Rejected("not today")
 
     async def check(backend: Backend) -> None:
         for read_only in (True, False):
-            with pytest.raises(Rejected, match="not today"):
+            before = SystemClock().now()
+            with pytest.raises(Rejected, match="not today") as caught:
                 await backend.transact(Transaction(no, read_only=read_only))
+            assert caught.value.served is not None
+            assert before <= caught.value.served <= SystemClock().now()
 
     any_backend.run(check)
 

@@ -132,7 +132,7 @@ CASES = {
         "-c a.yaml", ("a.yaml:2: seed is given twice", "keep one"), yaml="seed: 1\nseed: 2\n"
     ),
     "file missing": Case("--config gone.yaml", ("gone.yaml: cannot read", "No such file", "--config")),
-    "file is a folder": Case("--config .", ("cannot read the configuration: Is a directory", "--config")),
+    "file is a folder": Case("--config .", ("cannot be read: Is a directory", "--config")),
 }
 
 

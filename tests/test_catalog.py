@@ -39,6 +39,7 @@ UNITLESS_GAUGES = {
     "soakd_pg_io_timing",
     "soakd_pg_autovacuum_workers",
     "soakd_pg_replicas",
+    "soakd_invariant_violations",
 }
 # The names that dashboards and checks outside the repository rely on, with their labels.
 CONTRACT = {
@@ -68,9 +69,12 @@ CONTRACT = {
     "soakd_engine_cpu_ratio": ("shard",),
     "soakd_engine_rss_bytes": ("shard",),
     "soakd_generator_limited": ("shard",),
+    "soakd_invariant_checks_total": ("invariant", "result"),
+    "soakd_invariant_violations": ("invariant",),
 }
 LOOKS_LIKE_A_METRIC = re.compile(
-    r"soakd_(pg|sqlite|host|sampler)_[a-z_]+|soakd_[a-z_]+_(total|seconds|rows|bytes|ratio|info|limited|up|phase)"
+    r"soakd_(pg|sqlite|host|sampler)_[a-z_]+"
+    r"|soakd_[a-z_]+_(total|seconds|rows|bytes|ratio|info|limited|up|phase|violations)"
 )
 
 

@@ -13,7 +13,7 @@ from uuid import uuid4
 import apsw
 import pytest
 
-from daemon import ledger
+from daemon import schema
 from daemon.__main__ import main
 from daemon.check.finding import Finding, bytes_free
 from daemon.check.postgres import Server as About
@@ -63,7 +63,9 @@ def prepare(target: str) -> None:
         backend = plan.make_backend(chosen, SystemClock())
         await backend.open()
         try:
-            await ledger.prepare(backend, tables_of(chosen, SystemClock()), clean=False)
+            await schema.prepare(
+                backend, tables_of(chosen, SystemClock()).schema(backend.dialect), clean=False
+            )
         finally:
             await backend.close()
 
@@ -315,11 +317,11 @@ def test_what_a_server_says_of_itself_is_judged(about: About, wanted: int, faile
 
 
 def test_the_connections_of_all_shards_are_counted() -> None:
-    """Flushers and readers of each, the supervisor's own two, and the samplers' one."""
+    """Flushers and readers of each, the supervisor's own four, and the samplers' one."""
     chosen = {"shards": 2, "pools": {"writers": 8, "readers": 6}, "batch": {"flushers": 3}}
-    assert wanted_connections(settings("postgresql://h/db", **chosen)) == 3 + 2 * 3 + 6
+    assert wanted_connections(settings("postgresql://h/db", **chosen)) == 5 + 2 * 3 + 6
     unsampled = settings("postgresql://h/db", **chosen, samplers={"interval": 0})
-    assert wanted_connections(unsampled) == 2 + 2 * 3 + 6
+    assert wanted_connections(unsampled) == 4 + 2 * 3 + 6
 
 
 @pytest.mark.parametrize(

@@ -90,5 +90,5 @@ def test_a_file_that_is_no_configuration_is_refused(tmp_path: Path, text: str | 
 @pytest.mark.parametrize("name", ["missing.yaml", "."])
 def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path, name: str) -> None:
     """With the system's reason."""
-    with pytest.raises(UsageError, match=r"cannot read the configuration: .*; check --config"):
+    with pytest.raises(UsageError, match=r"cannot be read: .*; check --config"):
         read_yaml(tmp_path / name, lambda _: False)

@@ -233,7 +233,7 @@ async def filled(backend: Backend, rows: int) -> Events:
     async def create(tx: Tx) -> None:
         if backend.dialect is POSTGRES:
             await tx.execute("CREATE SCHEMA soakd")
-        for statement in workload.schema(backend.dialect):
+        for statement in workload.schema(backend.dialect).tables["events"]:
             await tx.execute(statement)
 
     await backend.transact(Transaction(create, read_only=False))

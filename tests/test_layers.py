@@ -25,14 +25,14 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"record"}),
     frozenset({"backends"}),
     frozenset({"workloads"}),
-    frozenset({"ledger", "stretches"}),
+    frozenset({"ledger", "stretches", "schema", "seeds"}),
     frozenset({"load"}),
     frozenset({"observe", "results"}),
     frozenset({"config"}),
     frozenset({"control", "check", "top"}),
     frozenset({"cli", "__main__"}),
 )
-OPEN = (0, 8, 9)
+OPEN = (0, 4, 8, 9)
 FIRST_WITH_SETTINGS = 7  # everything below takes keyword arguments
 
 # Who may import a library: one place to look when it changes.

@@ -10,7 +10,7 @@ from typing import TypeVar, cast
 import psycopg
 import pytest
 
-from daemon import ledger
+from daemon import ledger, schema
 from daemon.backends.base import SQLITE, Backend
 from daemon.errors import OpError, TargetError, UsageError
 from daemon.ledger import ORPHANED, RUNNING, RunRecord
@@ -78,7 +78,7 @@ def workload(backend: Backend) -> Events:
 
 async def prepare(backend: Backend, *, clean: bool = False) -> None:
     """Prepare the target."""
-    await ledger.prepare(backend, workload(backend), clean=clean)
+    await schema.prepare(backend, workload(backend).schema(backend.dialect), clean=clean)
 
 
 def record(run: int = 1, *, writers: int = 4, shards: int = 2) -> RunRecord:

@@ -13,7 +13,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from daemon import ledger
+from daemon import schema
 from daemon.clock import SystemClock
 from daemon.config.settings import Settings
 from daemon.control import plan
@@ -116,7 +116,9 @@ def prepare(url: str) -> None:
         backend = plan.make_backend(settings, SystemClock())
         await backend.open()
         try:
-            await ledger.prepare(backend, tables_of(settings, SystemClock()), clean=False)
+            await schema.prepare(
+                backend, tables_of(settings, SystemClock()).schema(backend.dialect), clean=False
+            )
         finally:
             await backend.close()
 

@@ -9,7 +9,7 @@ from typing import Generic, Protocol, TypeVar
 
 from daemon.backends.bell import Bell
 from daemon.clock import Clock
-from daemon.errors import OpError
+from daemon.errors import OpError, Rejected
 from daemon.ops import Timed
 
 J = TypeVar("J")
@@ -308,7 +308,7 @@ class Lanes(Generic[J]):
 
 
 def _stamped(error: BaseException, served: float) -> BaseException:
-    if isinstance(error, OpError):
+    if isinstance(error, OpError | Rejected):
         error.served = served
     return error
 

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from daemon.backends.base import INFINITY, NULL
 from daemon.clock import Clock
-from daemon.errors import OpError
+from daemon.errors import OpError, Rejected
 from daemon.ops import PoolName, Table, Timed, Transaction, Values
 from daemon.record.snapshot import Snapshot
 
@@ -20,6 +20,27 @@ class NullTx:
     async def execute(self, sql: str, params: Sequence[Any] = ()) -> list[Values]:  # noqa: ARG002
         """Do nothing."""
         return []
+
+    async def insert(self, table: Table, rows: Sequence[Values]) -> None:
+        """Do nothing."""
+
+    async def perform(self, sql: str, params: Sequence[Any], *, keep: bool = True) -> None:
+        """Do nothing."""
+
+    async def execute_named(
+        self,
+        sql: str,  # noqa: ARG002
+        params: Sequence[Any],  # noqa: ARG002
+    ) -> tuple[Sequence[str], list[Values]]:
+        """Do nothing."""
+        return (), []
+
+    async def pipeline(self, batch: Sequence[tuple[str, Sequence[Any]]]) -> None:
+        """Do nothing."""
+
+    async def pause(self, seconds: float) -> None:
+        """Let the time pass."""
+        await asyncio.sleep(seconds)
 
 
 def draw(latency: Latency, mean: float, stddev: float, shape: float, rng: Random) -> float:
@@ -59,7 +80,11 @@ class NullBackend:
     async def transact(self, work: Transaction, *, deadline: float = INFINITY) -> Timed:
         """Run the function against nothing, in the drawn time."""
         served = self._clock.now()
-        result = await work.fn(NullTx(), *work.args)
+        try:
+            result = await work.fn(NullTx(), *work.args)
+        except Rejected as no:
+            no.served = served
+            raise
         await self._serve("reader" if work.read_only else "writer", served, deadline)
         return Timed(result, served, self._clock.now())
 

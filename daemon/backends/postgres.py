@@ -2,19 +2,18 @@
 
 import asyncio
 from collections.abc import Sequence
-from functools import cache
 from random import Random
 
 import psycopg
 
 from daemon.backends.base import INFINITY, POSTGRES
 from daemon.backends.postgres_connection import Connection
-from daemon.backends.postgres_copy import RowEncoder
+from daemon.backends.postgres_copy import encoder_of
 from daemon.backends.postgres_pool import Pool
 from daemon.backends.postgres_session import Sessions
 from daemon.backends.postgres_watch import Watch
 from daemon.clock import Clock
-from daemon.errors import OpError
+from daemon.errors import OpError, Rejected
 from daemon.ops import PoolName, Table, Timed, Transaction, Values
 from daemon.record.snapshot import Snapshot
 
@@ -89,7 +88,6 @@ class PostgresBackend:
         )  # the keeper, and one per connection that is being settled
         self._watch = Watch()
         self._outage_end = -INFINITY
-        self._encoder = cache(RowEncoder)  # by table; a workload has a few
         self._jitter = Random()
 
     async def open(self) -> None:
@@ -143,7 +141,7 @@ class PostgresBackend:
                 result = await work.fn(connection.tx, *work.args)
                 done = self._now()
             else:
-                await connection.run(self._sessions.begin[name])
+                await connection.run(self._sessions.begin[name, work.isolation])
                 result = await work.fn(connection.tx, *work.args)
                 commits = not work.read_only
                 commit = self._now()
@@ -160,13 +158,13 @@ class PostgresBackend:
 
     async def write_rows(self, table: Table, rows: Sequence[Values], *, again: bool) -> Timed:
         """Insert rows in one transaction: see `Backend`."""
-        encoder = self._encoder(table)
+        encoder = encoder_of(table)
         stream = b"" if again else encoder.encode(rows)
         pool = self._pools["writer"]
         connection = pool.idle.pop() if pool.idle else await pool.wait()
         served = self._now()
         commits = False
-        begin = self._sessions.begin["writer"]
+        begin = self._sessions.begin["writer", ""]
         try:
             if again:
                 await connection.run(begin)
@@ -220,6 +218,8 @@ class PostgresBackend:
             served: when it began.
             commits: whether what failed was, or included, the commit.
         """
+        if isinstance(error, Rejected):
+            error.served = served
         if isinstance(error, OpError):
             error.served = served
             lost = error.error_class == "connection" or connection.unfinished

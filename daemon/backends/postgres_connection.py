@@ -61,7 +61,7 @@ class Connection(psycopg.AsyncConnection[Values]):
             watch: tells when there is something to read.
             prepare: whether to use prepared statements.
         """
-        self.tx = PostgresTx(self, prepare=prepare)
+        self.tx = PostgresTx(self, prepare=prepare, left=lambda: self._limit - self._loop.time())
         self._fd = self.pgconn.socket
         self._watch = watch
         watch.add(self._fd, self._on_ready)

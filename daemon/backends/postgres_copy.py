@@ -5,6 +5,7 @@ more than the server needs for the row.
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from itertools import repeat
 from struct import Struct
 from struct import error as struct_error
@@ -16,7 +17,14 @@ from daemon.ops import Table, Values
 _SIGNATURE = b"PGCOPY\n\xff\r\n\x00" + bytes(8)  # no flags, no header extension
 _TRAILER = b"\xff\xff"
 _JSONB_VERSION = 1
-_FIXED = {"int": ("ii", 4), "bigint": ("iq", 8)}  # length word and value; bytes of the value
+# Letters for length word and value; bytes of the value.
+_FIXED = {"int": ("ii", 4), "bigint": ("iq", 8), "serial": ("iq", 8)}
+
+
+@cache
+def encoder_of(table: Table) -> "RowEncoder":
+    """Return the encoder of a table; a workload has a few."""
+    return RowEncoder(table)
 
 
 class RowEncoder:

@@ -3,7 +3,7 @@
 import asyncio
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 import psycopg
 from psycopg.adapt import AdaptersMap
@@ -15,7 +15,7 @@ from daemon.backends.postgres_connection import Connection
 from daemon.backends.postgres_errors import address, first_line, target_error, without_secret
 from daemon.backends.postgres_watch import Watch
 from daemon.errors import TargetError
-from daemon.ops import PoolName
+from daemon.ops import Isolation, PoolName
 
 OLDEST_SERVER = 130000
 # A dead peer is noticed after about 10 s. The address may say otherwise.
@@ -35,7 +35,7 @@ class Sessions:
 
     Attributes:
         address: where the target is, without secrets.
-        begin: what begins a transaction, by pool.
+        begin: what begins a transaction, by pool and isolation level.
         bare: whether a statement may run without a transaction around it, by pool.
     """
 
@@ -72,17 +72,21 @@ class Sessions:
             limits["lock_timeout"] = f"{math.ceil(lock_timeout * 1000)}ms"
         writing = {"synchronous_commit": synchronous_commit, **limits}
         self._options: dict[PoolName, str] = {"writer": "", "reader": ""}
-        self.begin: dict[PoolName, bytes] = {"writer": b"BEGIN", "reader": b"BEGIN READ ONLY"}
+        after: dict[PoolName, str] = {"writer": "", "reader": ""}
         self.bare: dict[PoolName, bool] = {"writer": True, "reader": True}
         if prepare:
             own = params.pop("options", "")
             self._options["writer"] = _start_up(own, writing)
             self._options["reader"] = _start_up(own, {**writing, "default_transaction_read_only": "on"})
         else:
-            self.begin["writer"] += _local(writing)
-            self.begin["reader"] += _local(limits)
+            after = {"writer": _local(writing), "reader": _local(limits)}
             # Nothing would set a limit, or the durability, of a statement on its own.
             self.bare = {"writer": False, "reader": not limits}
+        self.begin = {
+            (pool, level): _begin(pool, level) + settings.encode()
+            for pool, settings in after.items()
+            for level in get_args(Isolation)
+        }
         self._params = {
             **_KEEPALIVE,
             **params,
@@ -146,8 +150,13 @@ def _start_up(own: str, settings: Mapping[str, str]) -> str:
     return " ".join([own, *(f"-c {name}={value}" for name, value in settings.items())]).strip()
 
 
-def _local(settings: Mapping[str, str]) -> bytes:
-    return "".join(f"; SET LOCAL {name} TO '{value}'" for name, value in settings.items()).encode()
+def _local(settings: Mapping[str, str]) -> str:
+    return "".join(f"; SET LOCAL {name} TO '{value}'" for name, value in settings.items())
+
+
+def _begin(pool: PoolName, level: Isolation) -> bytes:
+    isolation = f" ISOLATION LEVEL {level.upper()}" if level else ""
+    return f"BEGIN{isolation}{' READ ONLY' if pool == 'reader' else ''}".encode()
 
 
 def _adapters() -> AdaptersMap:

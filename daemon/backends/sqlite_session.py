@@ -1,12 +1,14 @@
 """What a SQLite lane does with its connection: transactions, batches of rows, checkpoints."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import apsw
 
+from daemon.backends.base import SQLITE
 from daemon.backends.gate import Gate
 from daemon.backends.lane import INFINITY
 from daemon.backends.processors import roam
@@ -18,7 +20,7 @@ from daemon.backends.sqlite_figures import Figures
 from daemon.backends.wal import WalPolicy
 from daemon.clock import Clock
 from daemon.errors import OpError
-from daemon.ops import Timed, Transaction, Values, query
+from daemon.ops import Table, Timed, Transaction, Values, query
 
 LOCK = "SELECT 1 FROM sqlite_master"
 """Holds a read lock from its first row until its cursor is closed, at half the price of a transaction."""
@@ -42,11 +44,20 @@ class SqliteTx:
         broken: the error that rolled the transaction back, after which nothing more is run.
     """
 
-    __slots__ = ("_connection", "_execute", "broken", "explicit", "read_only")
+    __slots__ = ("_connection", "_cursor", "_execute", "_left", "broken", "explicit", "read_only")
 
-    def __init__(self, connection: apsw.Connection, *, read_only: bool) -> None:
+    def __init__(self, connection: apsw.Connection, *, read_only: bool, left: Callable[[], float]) -> None:
+        """Begin without a transaction.
+
+        Args:
+            connection: what statements run on.
+            read_only: it cannot write.
+            left: time to the deadline, s.
+        """
         self._connection = connection
-        self._execute = connection.cursor().execute
+        self._cursor = connection.cursor()
+        self._execute = self._cursor.execute
+        self._left = left
         self.read_only = read_only
         self.explicit = False
         self.broken: OpError | None = None
@@ -66,12 +77,59 @@ class SqliteTx:
         try:
             return self._execute(sql, params).fetchall()
         except apsw.Error as error:
-            commits = not self.explicit and not self.read_only
-            refused = op_error(error, self._connection.system_errno, committing=commits)
-            # Some errors (a full disk, an interrupt) roll the whole transaction back.
-            if self.explicit and not self._connection.in_transaction:
-                self.broken = refused
-            raise refused from error
+            raise self._refused(error) from error
+
+    async def insert(self, table: Table, rows: Sequence[Values]) -> None:
+        """Insert rows: see `daemon.ops.Tx`."""
+        if self.broken is not None:
+            raise self.broken
+        try:
+            self._cursor.executemany(SQLITE.insert(table, again=False), rows)
+        except apsw.Error as error:
+            raise self._refused(error) from error
+
+    async def perform(self, sql: str, params: Sequence[Any], *, keep: bool = True) -> None:
+        """Run a statement and throw its rows away: see `ops.ScriptTx`."""
+        if self.broken is not None:
+            raise self.broken
+        try:
+            self._cursor.execute(sql, params, can_cache=keep).fetchall()
+        except apsw.Error as error:
+            raise self._refused(error) from error
+
+    async def execute_named(self, sql: str, params: Sequence[Any]) -> tuple[Sequence[str], list[Values]]:
+        """Run a statement and name its columns: see `ops.ScriptTx`."""
+        if self.broken is not None:
+            raise self.broken
+        try:
+            self._cursor.execute(sql, params)
+            try:
+                names = [column[0] for column in self._cursor.get_description()]
+            except apsw.ExecutionCompleteError:
+                names = []  # there are no rows
+            return names, self._cursor.fetchall()
+        except apsw.Error as error:
+            raise self._refused(error) from error
+
+    async def pipeline(self, batch: Sequence[tuple[str, Sequence[Any]]]) -> None:
+        """Run statements one after the other: see `ops.ScriptTx`."""
+        for sql, params in batch:
+            await self.perform(sql, params)
+
+    async def pause(self, seconds: float) -> None:
+        """Keep the lane, and what the transaction has locked, for a while: see `ops.ScriptTx`."""
+        left = self._left()
+        time.sleep(max(0.0, min(seconds, left)))  # noqa: ASYNC251 - in the lane's own thread
+        if seconds > left:
+            raise OpError("timeout", "it slept until the deadline")
+
+    def _refused(self, error: apsw.Error) -> OpError:
+        commits = not self.explicit and not self.read_only
+        refused = op_error(error, self._connection.system_errno, committing=commits)
+        # Some errors (a full disk, an interrupt) roll the whole transaction back.
+        if self.explicit and not self._connection.in_transaction:
+            self.broken = refused
+        return refused
 
 
 class Session:
@@ -130,7 +188,7 @@ class Session:
         roam(self._processors)
         self._connection = connection = connect(self._path, self._pragmas, read_only=self._read_only)
         self._cursor = connection.cursor()
-        self._tx = SqliteTx(connection, read_only=self._read_only)
+        self._tx = SqliteTx(connection, read_only=self._read_only, left=lambda: self._deadline - self._now())
         connection.set_progress_handler(self._overdue, PROGRESS_STEPS)
         connection.set_busy_handler(self._busy)
         if self._read_only:

@@ -3,10 +3,9 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from daemon import ledger
+from daemon import ledger, schema
 from daemon.backends.base import POSTGRES, Backend
 from daemon.check.finding import Finding
-from daemon.check.sqlite import check_version
 from daemon.errors import OpError, TargetError
 from daemon.ops import Transaction, Tx
 
@@ -69,14 +68,14 @@ class Rights(NamedTuple):
         schema: the schema soakd is there.
         may_create_schema: it could be created.
         may_use_schema: tables can be used and created in it; None if it is not there.
-        newest: version of the newest of them, 0 if there are none.
+        version: version of soakd's own among them, 0 if there are none.
         tables: names of the tables in the schema, and whether each can be read and written.
     """
 
     schema: bool
     may_create_schema: bool
     may_use_schema: bool | None
-    newest: int
+    version: int
     tables: list[tuple[str, bool]]
 
 
@@ -123,16 +122,17 @@ async def check_postgres(
 
 async def _look(tx: Tx) -> tuple[Server, Rights, Sight]:
     server = Server(*(await tx.execute(_SERVER))[0])
-    schema, create, use = (await tx.execute(_RIGHTS))[0]
-    tables = [(name, allowed) for name, allowed in await tx.execute(_TABLES)] if schema else []
-    newest = 0
+    there, create, use = (await tx.execute(_RIGHTS))[0]
+    tables = [(name, allowed) for name, allowed in await tx.execute(_TABLES)] if there else []
+    version = 0
     if use and dict(tables).get(ledger.OBJECTS.name):
         rows = await tx.execute(
-            f"SELECT coalesce(max(version), 0) FROM {POSTGRES.table(ledger.OBJECTS.name)}"
+            f"SELECT coalesce(max(version), 0) FROM {POSTGRES.table(ledger.OBJECTS.name)} WHERE name = %s",
+            (ledger.OBJECTS.name,),
         )
-        newest = rows[0][0]
+        version = rows[0][0]
     sight = Sight(*(await tx.execute(_SIGHT))[0])
-    return server, Rights(schema, create, use, newest, tables), sight
+    return server, Rights(there, create, use, version, tables), sight
 
 
 def judge_server(server: Server, connections: int) -> Iterator[Finding]:
@@ -188,7 +188,7 @@ def judge_rights(rights: Rights, user: str, database: str) -> Iterator[Finding]:
         )
         return
     try:
-        check_version(rights.newest)
+        schema.check_own(rights.version)
     except TargetError as error:
         yield Finding(name, "fail", str(error))
         return

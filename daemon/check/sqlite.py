@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 import apsw
 
-from daemon import ledger
+from daemon import ledger, schema
 from daemon.backends.base import SQLITE
 from daemon.backends.sqlite_errors import target_error
 from daemon.backends.sqlite_file import check_file_system, check_library, check_path, read_mounts
@@ -108,10 +108,11 @@ def look_inside(path: Path, needed: Collection[str] = (), patience: float = 1.0)
         kinds = {str(row[0]): row[1] for row in connection.execute("SELECT name, type FROM sqlite_master")}
         objects = SQLITE.table(ledger.OBJECTS.name)
         made: set[str] = set()
-        newest = 0
+        version = 0
         if objects in kinds:
             made = {SQLITE.table(name) for (name,) in connection.execute(f"SELECT name FROM {objects}")}
-            newest = connection.execute(f"SELECT max(version) FROM {objects}").get or 0
+            known = f"SELECT max(version) FROM {objects} WHERE name = '{ledger.OBJECTS.name}'"
+            version = connection.execute(known).get or 0
     except apsw.ReadOnlyError:
         return True, "a transaction that was cut off, and will be rolled back"
     except apsw.Error as error:
@@ -119,13 +120,13 @@ def look_inside(path: Path, needed: Collection[str] = (), patience: float = 1.0)
     finally:
         if connection is not None:
             connection.close()
-    check_version(newest)
+    schema.check_own(version)
     for name in needed:
         if name in kinds and name not in made:
-            raise ledger.taken(name)
+            raise schema.taken(name)
     if objects not in kinds:
         return False, f"{list(kinds.values()).count('table')} tables, none of them made by soakd"
-    return True, f"tables of soakd (version {newest}) from earlier runs"
+    return True, f"tables of soakd (version {version}) from earlier runs"
 
 
 def _at_rest(path: Path) -> bool:
@@ -138,19 +139,6 @@ def _at_rest(path: Path) -> bool:
     with path.open("rb") as file:
         header = file.read(20)
     return header[18:20] == b"\x02\x02" and not (wal.exists() and wal.stat().st_size)
-
-
-def check_version(newest: int) -> None:
-    """Refuse tables that this soakd does not know.
-
-    Raises:
-        TargetError: they were made by a newer one.
-    """
-    if newest > ledger.SCHEMA_VERSION:
-        raise TargetError(
-            f"the target's tables are of version {newest}, made by a newer soakd; this one knows "
-            f"{ledger.SCHEMA_VERSION}: update soakd, or use another target"
-        )
 
 
 def _try_wal(folder: Path) -> None:

@@ -1,6 +1,6 @@
 """Look at whatever target the settings name, and at the files they name."""
 
-from daemon import ledger
+from daemon import schema
 from daemon.backends.base import SQLITE
 from daemon.check.finding import Finding
 from daemon.clock import Clock
@@ -13,13 +13,18 @@ from daemon.target import parse_target
 
 
 async def check_target(settings: Settings, clock: Clock) -> list[Finding]:
-    """Return what was found about the target; nothing in it is created or changed."""
+    """Return what was found about the target; nothing in it is created or changed.
+
+    Raises:
+        UsageError: the workload cannot be run with these settings.
+    """
     target = parse_target(settings.target.get_secret_value())
+    settings = plan.fitted(settings, tables_of(settings, clock).ops)
     durability = plan.durability(settings)
     if target.path is not None:
         from daemon.check.sqlite import check_sqlite  # noqa: PLC0415 - each database's library only when needed
 
-        needed = ledger.names(SQLITE, tables_of(settings, clock))
+        needed = schema.names(SQLITE, tables_of(settings, clock).schema(SQLITE))
         return list(check_sqlite(target.path, needed=needed, durability=durability))
     if target.kind == "postgres":
         from daemon.check.postgres import check_postgres  # noqa: PLC0415
@@ -39,11 +44,9 @@ async def check_target(settings: Settings, clock: Clock) -> list[Finding]:
 
 def wanted_connections(settings: Settings) -> int:
     """Return how many connections to PostgreSQL a run will hold at most, over all shards."""
-    total = 2 + bool(settings.samplers.interval)  # the supervisor's own
+    total = 4 + bool(settings.samplers.interval)  # the supervisor's own: preparing, invariants, samples
     for shard in range(settings.shards):
-        writers = plan.share(settings.pools.writers, shard, settings.shards)
-        readers = plan.share(settings.pools.readers, shard, settings.shards)
-        _, options = plan.backend_options(settings, writers=writers, readers=readers, role="")
+        _, options = plan.shard_backend(settings, shard, role="")
         total += options["writer_connections"] + options["reader_connections"]
     return total
 

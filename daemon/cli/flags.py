@@ -26,7 +26,7 @@ class Flag(NamedTuple):
         return self.name.strip("-").replace("-", "_")
 
 
-_LOAD, _BATCH, _OUTPUT = "Load", "Batches", "Output"
+_LOAD, _BATCH, _OUTPUT, _DATA = "Load", "Batches", "Output", "Data"
 
 FLAGS: tuple[Flag, ...] = (
     Flag("--target", "target", "URL", _LOAD),
@@ -42,6 +42,7 @@ FLAGS: tuple[Flag, ...] = (
     Flag("--shards", "shards", "N", _LOAD),
     Flag("--seed", "seed", "N", _LOAD),
     Flag("--clean", "clean", "", _LOAD, switch="true"),
+    Flag("--scale", "data.scale", "N|SIZE", _LOAD),
     Flag("--batch-size", "batch.size", "N", _BATCH),
     Flag("--batch-timeout", "batch.timeout", "TIME", _BATCH),
     Flag("--queue-size", "batch.queue_size", "N", _BATCH),
@@ -56,3 +57,15 @@ FLAGS: tuple[Flag, ...] = (
 
 RUN_FLAGS: tuple[Flag, ...] = (*FLAGS, Flag("--json", "log.format", "", _OUTPUT, switch="json"))
 """`run` writes its log as JSON when told `--json`; for other commands that flag is about their answer."""
+
+SEED_FLAGS: tuple[Flag, ...] = (
+    Flag("--target", "target", "URL", _DATA),
+    Flag("--workload", "workload", "NAME", _DATA),
+    Flag("--scale", "data.scale", "N|SIZE", _DATA),
+    Flag("--seed", "data.seed", "N", _DATA),
+    Flag("--loaders", "data.loaders", "N", _DATA),
+    Flag("--clean", "clean", "", _DATA, switch="true"),
+    Flag("--log-interval", "log.interval", "TIME", _OUTPUT),
+    Flag("--json", "log.format", "", _OUTPUT, switch="json"),
+)
+"""Of `seed`, where `--seed` is that of the data."""

@@ -4,8 +4,7 @@ Error messages, `soakd config init` and the reference in the documentation all c
 so that none of them can say something the model does not.
 """
 
-import difflib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -63,23 +62,6 @@ def _names(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, bool
             yield from _names(inner, f"{prefix}{name}.")
         else:
             yield prefix + name, False
-
-
-def nearest(name: str, known: Iterable[str]) -> str | None:
-    """Return the known name that a mistaken one is most like, or None when none is near.
-
-    A name is compared with the whole of a known one and with its last part, so that `writers`
-    finds `pools.writers`.
-    """
-
-    def likeness(candidate: str) -> float:
-        last = candidate.replace("__", ".").rpartition(".")[2]
-        mine = name.replace("__", ".").rpartition(".")[2]
-        whole = difflib.SequenceMatcher(None, name, candidate).ratio()
-        return max(whole, 0.95 * difflib.SequenceMatcher(None, mine, last).ratio())
-
-    best = max(known, key=likeness, default=None)
-    return best if best is not None and likeness(best) >= 0.7 else None
 
 
 @cache

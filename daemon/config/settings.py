@@ -6,9 +6,12 @@ from typing import Any, Literal
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
+from daemon.config.data import Data
+from daemon.config.invariants import Invariants
 from daemon.config.samplers import Samplers
 from daemon.config.section import Section
-from daemon.config.types import Duration, PageSize, Rate, Size, Weight
+from daemon.config.types import Duration, PageSize, Rate, Size
+from daemon.config.workloads import Events, Ledger, Sql
 from daemon.errors import UsageError
 from daemon.target import MASK, parse_target
 from daemon.target import shown as shown_address
@@ -46,6 +49,13 @@ class Pools(Section):
     )
     max_backlog: Duration = Field(
         10.0, description="Intended operations later than this are dropped and counted, open loop only."
+    )
+    retries: int = Field(
+        5,
+        ge=0,
+        le=100,
+        description="Further tries of a transaction that met a serialization failure, a deadlock or a busy "
+        "database, with growing pauses.",
     )
     op_timeout: Duration = Field(
         30.0, description="An operation without an answer by then is a timeout; 0: never."
@@ -97,34 +107,6 @@ class Batch(Section):
                 "a batch could never fill; lower batch.size or raise batch.queue_size"
             )
         return self
-
-
-class EventReads(Section):
-    """Weights of the reads of the workload `events`; only their proportions count."""
-
-    by_key: Weight = Field(70, description="One event by its key.")
-    newest: Weight = Field(20, description="The newest events.")
-    by_service: Weight = Field(9, description="Events of one service in a span of time.")
-    level_counts: Weight = Field(1, description="Events by level in the last minute.")
-
-    @model_validator(mode="after")
-    def _some(self) -> "EventReads":
-        if not (self.by_key or self.newest or self.by_service or self.level_counts):
-            raise ValueError("events.reads: all weights are 0; give at least one read a weight above 0")
-        return self
-
-
-class Events(Section):
-    """The workload `events`: a log of events."""
-
-    message_size: Size = Field(120, ge=1, le=1_000_000, description="Bytes of an event's message.")
-    services: int = Field(20, ge=1, le=10_000, description="Different services.")
-    keys: Literal["uniform", "zipf", "latest"] = Field(
-        "uniform", description="Which written events are read: all alike, a few often, or the newest."
-    )
-    limit: int = Field(50, ge=1, le=10_000, description="Rows that `newest` and `by_service` return at most.")
-    window: Duration = Field(60.0, gt=0, description="Span of time of `by_service` and `level_counts`.")
-    reads: EventReads = Field(default_factory=EventReads, description="Weights of the reads.")
 
 
 class Sqlite(Section):
@@ -281,7 +263,7 @@ class Settings(Section):
         description="Database to put under load.",
         examples=["sqlite:///file.db", "postgresql://user@host:port/db", "null://"],
     )
-    workload: Literal["events"] = Field("events", description="What the pools do.")
+    workload: Literal["events", "ledger", "sql"] = Field("events", description="What the pools do.")
     duration: Duration = Field(60.0, description="Length of the run after warm-up; 0: until stopped.")
     warmup: Duration = Field(
         0.0, description="Load before the measured part; the summary counts its rows and nothing else of it."
@@ -292,7 +274,11 @@ class Settings(Section):
     clean: bool = Field(False, description="First drop the tables that soakd created in the target.")
     pools: Pools = Field(default_factory=Pools)
     batch: Batch = Field(default_factory=Batch)
+    data: Data = Field(default_factory=Data)
     events: Events = Field(default_factory=Events)
+    ledger: Ledger = Field(default_factory=Ledger)
+    sql: Sql = Field(default_factory=Sql)
+    invariants: Invariants = Field(default_factory=Invariants)
     sqlite: Sqlite = Field(default_factory=Sqlite)
     postgres: Postgres = Field(default_factory=Postgres)
     null: Null = Field(default_factory=Null)

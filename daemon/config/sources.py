@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 
 from pydantic import SecretStr, ValidationError
 
-from daemon.config.reference import SECRETS, Setting, group_keys, nearest, reference, setting_keys
+from daemon.config.likeness import nearest
+from daemon.config.reference import SECRETS, Setting, group_keys, reference, setting_keys
 from daemon.config.settings import Settings
 from daemon.errors import UsageError
 from daemon.target import MASK, redact

@@ -23,5 +23,30 @@ PageSize = Annotated[
     # a literal takes no text, and text is what the environment and the command line give
     BeforeValidator(parse_size),
 ]
+
+
+def _scale(value: object) -> str:
+    text = str(value).strip()
+    try:
+        good = parse_size(text) > 0  # a bare number is one of units, but looks like one of bytes
+    except ValueError:
+        good = False
+    if not good:
+        shown = repr(text) if len(text) <= 40 else repr(text[:40]) + "…"
+        raise ValueError(
+            f"{shown} is not a scale; write a number above 0 such as 100000, or a size such as 1GiB"
+        )
+    return text
+
+
+Scale = Annotated[str, BeforeValidator(_scale)]
+"""A number of things, or the size of a database that they fill: see `scale_units`."""
+
+
+def scale_units(scale: str, unit_bytes: int) -> int:
+    """Return the number of units that a `Scale` asks for, each of which takes so many bytes."""
+    return int(scale) if scale.isdecimal() else max(1, parse_size(scale) // unit_bytes)
+
+
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Rate = Annotated[float, Field(ge=0.000_001, le=10_000_000, allow_inf_nan=False)]

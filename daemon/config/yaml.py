@@ -7,7 +7,7 @@ silently wins the second time. Here scalars follow YAML 1.2 and a repeated key i
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import yaml
 
@@ -15,6 +15,9 @@ from daemon.errors import UsageError
 
 MAX_FILE_SIZE = 2**20
 """Most bytes that are read of a file: a configuration of a megabyte is some other file."""
+
+
+T = TypeVar("T")
 
 
 class Entry(NamedTuple):
@@ -25,22 +28,22 @@ class Entry(NamedTuple):
     place: str
 
 
-class _Loader(yaml.SafeLoader):
+class Loader(yaml.SafeLoader):
     """Scalars as in the YAML 1.2 core schema; anything else stays text."""
 
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 - PyYAML's own way
 
 
-_Loader.add_implicit_resolver(
+Loader.add_implicit_resolver(
     "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|false|False)$"), list("tTfF")
 )
-_Loader.add_implicit_resolver(
+Loader.add_implicit_resolver(
     "tag:yaml.org,2002:int", re.compile(r"^[-+]?(?:0|[1-9][0-9]*)$"), list("-+0123456789")
 )
-_Loader.add_implicit_resolver(
+Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+\.[0-9]+$"), list("-+0123456789")
 )
-_Loader.add_implicit_resolver(
+Loader.add_implicit_resolver(
     "tag:yaml.org,2002:null", re.compile(r"^(?:~|null|Null|NULL|)$"), ["~", "n", "N", ""]
 )
 
@@ -56,27 +59,51 @@ def read_yaml(path: Path, is_group: Callable[[str], bool]) -> list[Entry]:
         UsageError: it cannot be read, is not YAML or not a mapping, or gives a key twice; the
             message begins with file and line.
     """
+    return compose(path, "--config", lambda loader, root: list(_walk(loader, root, path, "", is_group)))
+
+
+def compose(path: Path, setting: str, use: Callable[["Loader", yaml.Node], list[T]]) -> list[T]:
+    """Return what a function makes of the tree of a file; nothing of an empty file.
+
+    Args:
+        path: the file.
+        setting: what named it, for messages.
+        use: takes the loader, which makes values of nodes, and the root.
+
+    Raises:
+        UsageError: it cannot be read or is not YAML; the message begins with file and line.
+    """
+    text = read_text(path, setting)
     try:
-        with path.open("rb") as file:
-            text = file.read(MAX_FILE_SIZE + 1)
-    except OSError as error:
-        raise UsageError(f"{path}: cannot read the configuration: {error.strerror}; check --config") from None
-    if len(text) > MAX_FILE_SIZE:
-        raise UsageError(f"{path}: larger than 1 MiB, so not a configuration; check --config")
-    try:
-        loader = _Loader(text)
+        loader = Loader(text)
         root = loader.get_single_node()
-        return [] if root is None else list(_walk(loader, root, path, "", is_group))
+        return [] if root is None else use(loader, root)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f":{mark.line + 1}" if mark else ""
         raise UsageError(f"{path}{line}: not valid YAML: {error.problem or error.context}") from None
     except (yaml.YAMLError, ValueError, RecursionError):
-        raise UsageError(f"{path}: not YAML text; check --config") from None
+        raise UsageError(f"{path}: not YAML text; check {setting}") from None
+
+
+def read_text(path: Path, setting: str) -> bytes:
+    """Return what a file of settings or scripts holds.
+
+    Raises:
+        UsageError: it cannot be read, or is larger than 1 MiB.
+    """
+    try:
+        with path.open("rb") as file:
+            text = file.read(MAX_FILE_SIZE + 1)
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}; check {setting}") from None
+    if len(text) > MAX_FILE_SIZE:
+        raise UsageError(f"{path}: larger than 1 MiB, so some other file; check {setting}")
+    return text
 
 
 def _walk(
-    loader: _Loader, node: yaml.Node, path: Path, prefix: str, is_group: Callable[[str], bool]
+    loader: Loader, node: yaml.Node, path: Path, prefix: str, is_group: Callable[[str], bool]
 ) -> Iterator[Entry]:
     place = f"{path}:{node.start_mark.line + 1}"
     if not isinstance(node, yaml.MappingNode):

@@ -7,25 +7,29 @@ from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any
 
-from daemon import __version__, ledger
+from daemon import __version__, ledger, schema
 from daemon.check.sqlite import refuse_foreign
 from daemon.clock import Clock
 from daemon.config.settings import Settings
 from daemon.control import plan
 from daemon.control.endpoint import endpoint
 from daemon.control.engines import EngineProcess
+from daemon.control.invariants import Audit, Limits
+from daemon.control.loading_screen import Lines
 from daemon.control.recount import tables_of
 from daemon.control.run import Run
 from daemon.control.sampling import Sampling, make_collectors
 from daemon.control.screen import Screen
+from daemon.control.seeding import Seeding
 from daemon.control.settle import Books, settle
-from daemon.control.shards import Shard
+from daemon.control.shards import Listener, Shard
 from daemon.control.signals import Signals
 from daemon.control.summarize import check_writable, summarize, write_summary
-from daemon.errors import DataLossError, ExitCode, OpError, TargetError
+from daemon.errors import DataLossError, ExitCode, OpError, StoppedError, TargetError
 from daemon.stretches import readable
 from daemon.target import parse_target
-from daemon.workloads.base import Identity, Workload
+from daemon.workloads import registry
+from daemon.workloads.base import Crowd, Identity, Workload
 
 DRAIN_GRACE = 10.0  # s beyond the drain time-out before an engine is killed
 ABORT_WITHIN = 3.0  # s that engines, and then the books, get after a second signal
@@ -45,6 +49,8 @@ async def conduct(
     async with AsyncExitStack() as stack:
         if settings.summary:
             check_writable(settings.summary)
+        workload = tables_of(settings, clock)
+        settings = plan.fitted(settings, workload.ops)
         screen = Screen(settings, clock)
         screen.open()
         stack.push_async_callback(screen.close)
@@ -52,7 +58,6 @@ async def conduct(
         run = Run(settings, clock, screen.note, seed)
         stack.callback(_kill, run.shards)
         await asyncio.gather(*(shard.adopt(own) for shard, own in zip(run.shards, engines, strict=True)))
-        workload = tables_of(settings, clock)
         sampling = Sampling(
             make_collectors(run, screen.note),
             interval=settings.samplers.interval,
@@ -64,24 +69,57 @@ async def conduct(
         stack.push_async_callback(sampling.close)
         screen.url = await stack.enter_async_context(endpoint(settings, run, workload.ops, sampling.snapshot))
         screen.prepare()
-        ready = asyncio.ensure_future(_make_ready(run, workload))
+        ready = asyncio.ensure_future(_make_ready(run, workload, signals, screen.note))
         stack.push_async_callback(_cancel, asyncio.create_task(screen.draw(run)))
         await _until(0, signals.abort, ready)
         if not ready.done():
             await _cancel(ready)
             return 128 + signals.second
+        audit = _audit(run, screen.note)
+        stack.push_async_callback(audit.close)
         screen.begin(run)
         sampling.start()  # waits for nothing: monitoring must never keep the load from starting
+        audit.start()
         await _load(run, signals)
         books = await _close_books(run, workload, signals)
+        await _finish(audit, signals)
         if books.problem:
             screen.note("run.unsettled", reason=books.problem, in_doubt=books.total.in_doubt)
         run.enter("finished")
-        summary = summarize(run, books, workload.ops)
+        summary = summarize(run, books, workload.ops, audit)
         await screen.end(summary)
         if settings.summary:
             write_summary(settings.summary, summary)
-        return _verdict(books, signals)
+        return _verdict(books, audit, signals)
+
+
+def _audit(run: Run, notify: Listener) -> Audit:
+    """Return what checks the invariants of the workload; on the null target there is nothing to check."""
+    settings, limits = run.settings, run.settings.invariants
+    make = partial(plan.make_backend, settings, run.clock)
+    dialect = make().dialect
+    options = {**plan.workload_options(settings), **run.found}
+    invariants = registry.invariants(
+        settings.workload, options, dialect=dialect, under_way=settings.pools.rows_in_flight
+    )
+    audit = Audit(
+        invariants if dialect.name != "null" else (),
+        make=make,
+        limits=Limits(limits.interval, limits.budget, limits.final_budget),
+        clock=run.clock,
+        notify=notify,
+        facts=lambda: (run.number, run.rows()),
+    )
+    run.beside = audit.snapshot
+    return audit
+
+
+async def _finish(audit: Audit, signals: Signals) -> None:
+    """Check everything, unless a second signal comes first."""
+    checking = asyncio.ensure_future(audit.finish())
+    await _until(0, signals.abort, checking)
+    if not checking.done():
+        await _cancel(checking)
 
 
 def _kill(shards: list[Shard]) -> None:
@@ -96,28 +134,42 @@ async def _cancel(task: asyncio.Future[Any]) -> None:
         task.exception()  # looked at, so that nobody complains; what it was about is over
 
 
-async def _make_ready(run: Run, workload: Workload) -> None:
-    await _prepare(run, workload)
+async def _make_ready(run: Run, workload: Workload, signals: Signals, notify: Listener) -> None:
+    await _prepare(run, workload, signals, notify)
     await asyncio.gather(*(shard.connect() for shard in run.shards))
 
 
-async def _prepare(run: Run, workload: Workload) -> None:
-    """Create the tables, register the run, and find what there is to read if it writes nothing."""
+async def _prepare(run: Run, workload: Workload, signals: Signals, notify: Listener) -> None:
+    """Create the tables, load data, register the run, and find what there is to read if it writes nothing."""
     settings = run.settings
-    backend = plan.make_backend(settings, run.clock)
+    backend = plan.make_backend(settings, run.clock, writers=settings.data.loaders)
+    tables = workload.schema(backend.dialect)
     file = parse_target(settings.target.get_secret_value()).path
     if file is not None:
-        needed = ledger.names(backend.dialect, workload)
+        needed = schema.names(backend.dialect, tables)
         await asyncio.to_thread(refuse_foreign, file, needed, settings.sqlite.busy_timeout)
+    shower = Lines(notify, run.clock, settings.log.interval, {"workload": settings.workload})
     await backend.open()
     try:
-        await ledger.prepare(backend, workload, clean=settings.clean)
+        seeding = Seeding(settings, backend, run.clock, shower, signals.stop.is_set)
+        seeded = await seeding.prepare(tables, clean=settings.clean)
+        if seeded is not None:
+            if not seeded.done:
+                raise StoppedError("stopped while loading data; the next run goes on with it", signals.first)
+            run.found = {"scale": seeded.dataset.scale}
+        run.found |= await registry.look(
+            settings.workload,
+            {**plan.workload_options(settings), **run.found},
+            backend=backend,
+            seed=run.seed,
+            crowd=Crowd(settings.shards, settings.pools.writers, settings.pools.readers),
+        )
         run.versions = await ledger.versions(backend)
         record = ledger.RunRecord(
             run.number, __version__, settings.workload, settings.pools.writers, settings.shards, "", {}
         )
         run.number = await ledger.register(backend, record)
-        if not settings.pools.writers:
+        if not settings.pools.writers and workload.tables:
             run.existing = await readable(backend, workload.tables[0])
     except OpError as error:
         raise TargetError(f"cannot prepare the target: {error}") from error
@@ -179,11 +231,13 @@ async def _close_books(run: Run, workload: Workload, signals: Signals) -> Books:
     return Books(accounts, 0, "the second signal came before the target took the accounts")
 
 
-def _verdict(books: Books, signals: Signals) -> int:
+def _verdict(books: Books, audit: Audit, signals: Signals) -> int:
     if books.lost:
         raise DataLossError(
             f"{books.lost} acknowledged rows are not in the target: see `soakd verify` for which workers"
         )
+    if audit.problems:
+        raise DataLossError(f"invariants are violated: {'; '.join(audit.problems)}")
     if signals.second:
         return 128 + signals.second
     if books.problem:

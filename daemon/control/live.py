@@ -163,6 +163,7 @@ def _facts(state: LiveState) -> Iterator[tuple[str, RenderableType]]:
     yield "errors", Text(readable.listing(errors) or "none", style="red" if errors else "")
     dropped = mark.total("soakd_ops_dropped_total")
     yield "dropped", Text(f"{readable.count(dropped)} that were due", "red") if dropped else Text("none")
+    yield from _followers(mark)
     yield "target", Text.assemble(_answers(state), f" · {state.target}")
     if state.url:
         yield "metrics", Text(f"{state.url}/metrics")
@@ -173,6 +174,24 @@ def _facts(state: LiveState) -> Iterator[tuple[str, RenderableType]]:
         yield (
             "warning",
             Text("generator limited: the engine is the bottleneck, not the database", style="yellow"),
+        )
+
+
+def _followers(mark: Mark) -> Iterator[tuple[str, RenderableType]]:
+    """Yield how far consumers are behind, and what the checks of invariants have found."""
+    lags = {key[1]: round(lag) for key, lag in mark.gauges.items() if key[0] == "soakd_consumer_lag_rows"}
+    if lags:
+        behind = {name: lag for name, lag in lags.items() if lag}
+        yield "behind", Text(readable.listing(behind) if behind else "none of the consumers")
+    found = {key[1]: n for key, n in mark.gauges.items() if key[0] == "soakd_invariant_violations"}
+    if found:
+        violated = [name for name, n in found.items() if n]
+        checks = readable.count(mark.total("soakd_invariant_checks_total"))
+        yield (
+            "invariants",
+            Text(f"violated: {', '.join(violated)}", style="bold red")
+            if violated
+            else Text(f"{len(found)} hold, {checks} checks"),
         )
 
 

@@ -52,8 +52,13 @@ async def recount(settings: Settings, clock: Clock, run: int | None) -> Verifica
     await backend.open()
     try:
         record = await ledger.load_run(backend, run)
-        table = tables_of(settings, clock).tables[0]
-        return verify(record, await ledger.by_worker(backend, table, record.run))
+        if record.workload not in registry.WORKLOADS:
+            raise UsageError(f"run {record.run} was made by the workload {record.workload}, unknown here")
+        chosen = settings.model_copy(update={"workload": record.workload})
+        has_rows = registry.WORKLOADS[record.workload].writes_rows
+        tables = tables_of(chosen, clock).tables if has_rows else ()
+        workers = [row for t in tables for row in await ledger.by_worker(backend, t, record.run)]
+        return verify(record, workers)
     except OpError as error:
         raise TargetError(f"cannot recount: {error}") from error
     finally:

@@ -1,6 +1,7 @@
 """The state of one run as the supervisor knows it, and the figures made from it."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from daemon import ledger
 from daemon.clock import Clock
@@ -29,6 +30,8 @@ class Run:
         self.number = ledger.run_number(clock.wall())
         self.seed = seed
         self.existing: Sequence[Stretch] = ()
+        self.beside: Callable[[], Snapshot] = Snapshot
+        self.found: dict[str, Any] = {}
         self.warm = Snapshot()
         self.at_end = Snapshot()
         self.stop_reason = "duration"
@@ -41,7 +44,7 @@ class Run:
 
     def _planner(self, shard: int) -> Callable[[int], EnginePlan]:
         return lambda epoch: plan.engine_plan(
-            self.settings, Identity(self.number, shard, epoch), self.seed, self.existing
+            self.settings, Identity(self.number, shard, epoch), self.seed, self.existing, found=self.found
         )
 
     @property
@@ -118,7 +121,7 @@ class Run:
 
     def snapshot(self) -> Snapshot:
         """Return the merged figures of all shards, and the supervisor's own."""
-        merged = Snapshot()
+        merged = self.beside()
         for shard in self.shards:
             merged.merge(shard.snapshot())
             merged.counters["soakd_engine_restarts_total", str(shard.number)] = shard.restarts

@@ -28,10 +28,13 @@ WARNINGS = frozenset(
         "engine.restart_failed",
         "reader.not_pinned",
         "row.failed",
+        "operation.refused",
         "run.unsettled",
         "screen.failed",
         "sampler.off",
         "target.blocked",
+        "invariant.violated",
+        "invariant.unchecked",
     }
 )
 

@@ -20,6 +20,7 @@ from daemon.load.messages import (
     Look,
     Note,
     Ready,
+    Refused,
     Report,
     RowFailed,
     Start,
@@ -201,6 +202,8 @@ class Shard:
                 )
             elif isinstance(message, Note):
                 self._notify(message.event, shard=self.number, **message.facts)
+            elif isinstance(message, Refused):
+                self._notify("operation.refused", error_class=message.error_class, reason=message.reason)
 
     async def _reap(self, life: Life) -> None:
         await life.channel.close()

@@ -12,6 +12,7 @@ class Signals:
         self.stop = asyncio.Event()
         self.abort = asyncio.Event()
         self.reason = "duration"
+        self.first = 0
         self.second = 0
 
     def install(self, stack: AsyncExitStack) -> None:
@@ -30,4 +31,5 @@ class Signals:
             self.abort.set()
         else:
             self.reason = signal.Signals(number).name
+            self.first = number
             self.stop.set()

@@ -10,6 +10,7 @@ import orjson
 from daemon import __version__
 from daemon.config.settings import Settings
 from daemon.control import plan
+from daemon.control.invariants import Audit
 from daemon.control.run import Run
 from daemon.control.settle import Books
 from daemon.errors import UsageError
@@ -20,7 +21,7 @@ from daemon.results.summary import PoolPlan, RunFacts, build_summary
 LIMITED_SHARE = 0.1  # share of the time from which the engine counts as the bottleneck of the run
 
 
-def summarize(run: Run, books: Books, ops: Sequence[OpSpec]) -> dict[str, Any]:
+def summarize(run: Run, books: Books, ops: Sequence[OpSpec], audit: Audit) -> dict[str, Any]:
     """Return the summary of a run whose books are closed: JSON data."""
     settings, measured = run.settings, run.measured()
     limited = measured.total("soakd_generator_limited_seconds_total")
@@ -51,6 +52,7 @@ def summarize(run: Run, books: Books, ops: Sequence[OpSpec]) -> dict[str, Any]:
         for identity, account in books.accounts.items()
     ]
     summary["unsettled"] = books.problem
+    summary["invariants"] = audit.report()
     return summary
 
 

@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 from daemon.backends.base import Backend
 from daemon.clock import Clock
 from daemon.errors import OpError
+from daemon.load.retry import pause
 from daemon.ops import Table, Timed, Values
 from daemon.record.account import ABANDONED, ACCEPTED, COMMITTED, FAILED, IN_DOUBT, Cells
 from daemon.record.recorder import Recorder
@@ -38,11 +39,6 @@ class BatchPolicy(NamedTuple):
     retry_initial: float = 0.01
     retry_cap: float = 1.0
     retry_budget: float = 120.0
-
-    def pause(self, attempt: int, rng: Random) -> float:
-        """Return the pause after failure number `attempt` (from 0), s: half fixed, half random."""
-        ceiling = min(self.retry_cap, self.retry_initial * 2.0 ** min(attempt, 60))
-        return ceiling * (0.5 + 0.5 * rng.random())
 
 
 class Stopping(Exception):  # noqa: N818 - a state, not an error
@@ -279,7 +275,8 @@ class BatchWriter:
                     self._fail(batch, error, in_doubt=in_doubt)
                     return
                 self._recorder.count("soakd_retries_total", error.error_class)
-                await asyncio.sleep(self._policy.pause(attempt, self._rng))
+                policy = self._policy
+                await asyncio.sleep(pause(attempt, policy.retry_initial, policy.retry_cap, self._rng))
                 attempt += 1
             else:
                 self._recorder.flush(reason, "ok", len(rows), timed.done - begun, timed.commit)

@@ -8,6 +8,7 @@ import socket
 import sys
 from collections.abc import Coroutine, Mapping
 from contextlib import suppress
+from functools import partial
 from itertools import islice
 from random import Random
 from typing import Any
@@ -17,6 +18,7 @@ from daemon.backends import factory
 from daemon.clock import Clock, SystemClock
 from daemon.errors import OpError, TargetError
 from daemon.load.batch import BatchWriter
+from daemon.load.consumers import Consumers
 from daemon.load.messages import (
     Channel,
     EnginePlan,
@@ -26,6 +28,7 @@ from daemon.load.messages import (
     Message,
     Note,
     Ready,
+    Refused,
     Report,
     RowFailed,
     Start,
@@ -41,6 +44,7 @@ from daemon.workloads import registry
 
 REPORT_EVERY = 0.25  # s
 FAILED_ROWS_NAMED = 20  # rows that are reported one by one; all are counted
+REASONS_NAMED = 20  # different reasons of refused transactions that are reported; all are counted
 SWITCH_INTERVAL = 0.0005  # s; a lane's thread may not keep the loop waiting for the GIL for 5 ms
 ABORT_GRACE = 2.0  # s for cancelled work to end
 TESTIFY_WITHIN = 10.0  # s for the target to take the account of an engine that is alone
@@ -67,6 +71,7 @@ class Engine:
         )
         self._recorder = OpRecorder(self.workload.ops) if plan.recording else NullRecorder()
         self._failed_rows = iter(range(FAILED_ROWS_NAMED))
+        self._reasons: set[str] = set()
         self.writers = {
             spec_table.name: BatchWriter(
                 op=op,
@@ -77,7 +82,7 @@ class Engine:
                 cells=cells,
                 clock=clock,
                 rng=Random(f"{plan.seed}/jitter"),
-                on_failed=self._row_failed,
+                on_failed=partial(self._row_failed, len(spec_table.key)),
             )
             for op, spec_table in enumerate(self.workload.tables)
         }
@@ -91,21 +96,40 @@ class Engine:
                 recorder=self._recorder,
                 clock=clock,
                 seed=f"{plan.seed}/{name}",
+                on_refused=self._refused,
             )
             for name, policy in plan.pools.items()
         ]
+        self._consumers = Consumers(
+            registry.consumers(
+                *plan.workload,
+                dialect=self.backend.dialect,
+                wall=clock.wall,
+                shard=plan.identity.shard,
+                shards=plan.shards,
+            ),
+            backend=self.backend,
+            clock=clock,
+            rng=Random(f"{plan.seed}/consumers"),
+        )
         self._vitals = Vitals(plan.identity.shard, clock)
         self._work: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
         """Begin the load; it goes on until `drain`."""
-        self._work = [
+        load = [
             *(asyncio.create_task(writer.run(), name=name) for name, writer in self.writers.items()),
             *(asyncio.create_task(pool.run(), name=pool.name) for pool in self.pools),
         ]
+        # What follows the writes can end only when there will be no more of them.
+        asyncio.gather(*load, return_exceptions=True).add_done_callback(lambda _: self._consumers.finish())
+        self._work = [*load, asyncio.create_task(self._consumers.run(), name="consumers")]
 
     async def drain(self, seconds: float) -> None:
-        """Take no further turn, write what was accepted, abandon what is left after `seconds`."""
+        """Take no further turn, write what was accepted, abandon what is left after `seconds`.
+
+        The consumers catch up meanwhile, as far as there is time.
+        """
         for pool in self.pools:
             pool.stop()
         for writer in self.writers.values():
@@ -143,6 +167,7 @@ class Engine:
         snapshot = self._recorder.snapshot()
         self._vitals.add_to(snapshot)
         snapshot.merge(self.backend.figures())
+        self._consumers.add_to(snapshot)
         gauges = snapshot.gauges
         policy = self._plan.batch
         gauges["soakd_batch_queue_rows",] = sum(writer.depth for writer in self.writers.values())
@@ -165,10 +190,15 @@ class Engine:
     def _note(self, event: str, facts: Mapping[str, object]) -> None:
         self._channel.send(Note(event, facts))
 
-    def _row_failed(self, values: Values, error: OpError) -> None:
+    def _row_failed(self, key_size: int, values: Values, error: OpError) -> None:
         for _ in islice(self._failed_rows, 1):
-            key = values[: len(self.workload.tables[0].key)]
-            self._channel.send(RowFailed(key, error.error_class, str(error)))
+            self._channel.send(RowFailed(values[:key_size], error.error_class, str(error)))
+
+    def _refused(self, error: OpError) -> None:
+        reason = str(error)
+        if reason not in self._reasons and len(self._reasons) < REASONS_NAMED:
+            self._reasons.add(reason)
+            self._channel.send(Refused(error.error_class, reason))
 
 
 async def serve(channel: Channel, cells: Cells, clock: Clock) -> None:

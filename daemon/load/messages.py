@@ -29,6 +29,7 @@ class EnginePlan(NamedTuple):
         workload: name, and its own settings.
         pools: how each pool takes its turns.
         batch: when rows are written.
+        shards: how many shards the run has.
         existing: rows of an earlier run, for a run that only reads.
         earlier: accounts of the shard's earlier lives, which this one leaves in the database beside
             its own if the supervisor is gone by then.
@@ -42,6 +43,7 @@ class EnginePlan(NamedTuple):
     workload: tuple[str, Mapping[str, Any]]
     pools: Mapping[PoolName, PoolPolicy]
     batch: BatchPolicy
+    shards: int
     existing: Sequence[Stretch]
     drain_timeout: float
     recording: bool = True
@@ -97,13 +99,20 @@ class Note(NamedTuple):
     facts: Mapping[str, object]
 
 
+class Refused(NamedTuple):
+    """From an engine: why the database refuses a transaction for good (the first few reasons of a run)."""
+
+    error_class: str
+    reason: str
+
+
 class Finished(NamedTuple):
     """From an engine: the last word."""
 
     snapshot: Snapshot
 
 
-Message = EnginePlan | Start | Look | Stop | Ready | Failed | Report | RowFailed | Note | Finished
+Message = EnginePlan | Start | Look | Stop | Ready | Failed | Report | RowFailed | Refused | Note | Finished
 
 
 class Channel:

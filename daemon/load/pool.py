@@ -3,7 +3,7 @@
 import asyncio
 import math
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from random import Random
 from typing import NamedTuple
 
@@ -12,6 +12,7 @@ from daemon.clock import Clock
 from daemon.errors import OpError, Rejected
 from daemon.load.batch import Ack, BatchWriter, Stopping
 from daemon.load.mix import Mix
+from daemon.load.retry import Retries
 from daemon.load.schedule import Schedule
 from daemon.ops import PoolName
 from daemon.record.recorder import Recorder
@@ -30,12 +31,12 @@ class PoolPolicy(NamedTuple):
 
     Attributes:
         workers: concurrent workers.
-        schedule: intended times (open loop), or None: each worker goes on as soon as it has
-            its answer (closed loop).
+        schedule: intended times (open loop); None: a worker goes on as soon as it has its answer.
         think_time: pause after each operation of a closed loop, s.
         max_backlog: a turn later than this is dropped and counted, s.
         op_timeout: an operation without an answer by then is a timeout, s; 0: never.
         full_drops: drop a row that meets a full queue instead of waiting for room.
+        retries: tries after the first of a transaction that met a conflict.
         rows_in_flight: rows a worker sends before it waits for the COMMIT of the oldest.
         timer_resolution: what the event loop rounds its timers to, s; 0 for a virtual clock.
     """
@@ -46,6 +47,7 @@ class PoolPolicy(NamedTuple):
     max_backlog: float = 10.0
     op_timeout: float = 0.0
     full_drops: bool = False
+    retries: int = 0
     rows_in_flight: int = 1
     timer_resolution: float = 0.001
 
@@ -64,6 +66,7 @@ class Pool:
         recorder: Recorder,
         clock: Clock,
         seed: str,
+        on_refused: Callable[[OpError], None],
     ) -> None:
         """Prepare; `run` does the work.
 
@@ -76,6 +79,7 @@ class Pool:
             recorder: where the measurements go.
             clock: monotonic time, the same as the event loop's timers follow.
             seed: all random draws derive from it.
+            on_refused: told of each transaction that the database refuses for good.
         """
         self.name = name
         self.policy = policy
@@ -85,6 +89,8 @@ class Pool:
         self._backend = backend
         self._writers = writers
         self._recorder = recorder
+        rng = Random(f"{seed}/retries")
+        self._retries = Retries(policy.retries, backend, recorder, clock, rng, on_refused)
         self._clock = clock
         self._seed = seed
         self._mix = Mix(workload.ops, name, Random(f"{seed}/mix"))
@@ -100,8 +106,7 @@ class Pool:
     async def run(self) -> None:
         """Load the database until `stop`; returns when every worker has its last answer."""
         self._start = self._clock.now()
-        schedule = self.policy.schedule
-        if schedule:
+        if schedule := self.policy.schedule:
             self._arrivals = schedule.arrivals(Random(f"{self._seed}/arrivals"))
         async with asyncio.TaskGroup() as tasks:
             sweep = tasks.create_task(self._expire(), name=f"{self.name}-timeouts")
@@ -246,10 +251,15 @@ class Pool:
                     return False
             else:
                 work = self._workload.transaction(op, worker, rng)
-                timed = await self._backend.transact(work, deadline=dispatched + self._patience)
+                deadline = dispatched + self._patience
+                try:
+                    timed = await self._backend.transact(work, deadline=deadline)
+                except OpError as error:
+                    timed = await self._retries.again(work, error, deadline)
                 self._recorder.ok(op, intended, dispatched, timed.served, timed.done)
-        except Rejected:
-            self._recorder.rejected(op, intended, dispatched, dispatched, self._clock.now())
+        except Rejected as no:
+            served = dispatched if no.served is None else no.served
+            self._recorder.rejected(op, intended, dispatched, served, self._clock.now())
         except OpError as error:
             done = self._clock.now()
             served = done if error.served is None else error.served

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from daemon.record.catalog_samples import HOST, POSTGRES, SAMPLERS, SQLITE
+from daemon.record.catalog_workloads import WORKLOADS
 from daemon.record.metric import Metric
 
 METRICS: Mapping[str, Metric] = {
@@ -48,7 +49,7 @@ METRICS: Mapping[str, Metric] = {
     "soakd_batch_size_limit_rows": Metric("gauge", (), "Configured batch size."),
     "soakd_batch_timeout_seconds": Metric("gauge", (), "Configured batch timeout; 0 is group commit."),
     "soakd_queue_full_total": Metric("counter", ("action",), "Rows that met a full queue, by what was done."),
-    "soakd_retries_total": Metric("counter", ("class",), "Batches tried again, by class of error."),
+    "soakd_retries_total": Metric("counter", ("class",), "Work tried again, by class of error."),
     "soakd_pool_connections": Metric("gauge", ("pool", "state"), "Connections, or lanes, by state."),
     "soakd_event_loop_lag_seconds": Metric("histogram", ("shard",), "How late the engine's own timers fire."),
     "soakd_engine_cpu_ratio": Metric("gauge", ("shard",), "CPU seconds the engine uses per second."),
@@ -72,6 +73,7 @@ METRICS: Mapping[str, Metric] = {
     **POSTGRES,
     **SQLITE,
     **HOST,
+    **WORKLOADS,
 }
 
 # Closed sets of label values; the pools, operations, outcomes and error classes stand in `ops` and `errors`.

@@ -101,6 +101,8 @@ def build_summary(
         },
         "rows": {name: int(rows.get(name, 0)) for name in _ROWS},
         "flushes": _flushes(snapshot),
+        "retries": _by_last_label(snapshot, "soakd_retries_total"),
+        "consumers": _consumers(snapshot),
         "engines": _engines(snapshot),
         "durability": facts.durability,
         "generator_limited": facts.generator_limited,
@@ -191,6 +193,20 @@ def _flushes(snapshot: Snapshot) -> Json:
         "commit": statistics(snapshot.histograms.get(("soakd_commit_seconds",))),
         "retries": _by_last_label(snapshot, "soakd_retries_total"),
         "queue_full": _by_last_label(snapshot, "soakd_queue_full_total"),
+    }
+
+
+def _consumers(snapshot: Snapshot) -> Json:
+    """Return how far the consumers have come: at the end of the drain, for they catch up in it."""
+    names = [key[1] for key in snapshot.counters if key[0] == "soakd_consumer_rows_total"]
+    return {
+        name: {
+            "rows": round(snapshot.counters["soakd_consumer_rows_total", name]),
+            "errors": _by_last_label(snapshot, "soakd_consumer_errors_total", name),
+            "lag_rows": round(snapshot.gauges.get(("soakd_consumer_lag_rows", name), 0)),
+            "lag_seconds": snapshot.gauges.get(("soakd_consumer_lag_seconds", name), 0.0),
+        }
+        for name in names
     }
 
 

@@ -63,6 +63,7 @@ def verdict_lines(summary: Json) -> Iterator[str]:
             f"{readable.count(rows['in_doubt'])} rows are in doubt: their COMMIT got no answer, "
             "the table may hold them"
         )
+    yield from _invariant_lines(summary.get("invariants", {}))
     for engine in summary["engines"]:
         if engine["restarts"]:
             yield (
@@ -141,7 +142,7 @@ def _facts(summary: Json) -> Iterator[tuple[str, str]]:
     yield "target", summary["target"]
     for name, pool in summary["pools"].items():
         yield name, _pool_line(pool)
-    if "writer" in summary["pools"]:
+    if summary["rows"]["accepted"]:
         yield "rows", _rows_line(summary["rows"])
         warmup = summary["config"].get("warmup", "0")
         if warmup != "0":
@@ -154,7 +155,38 @@ def _facts(summary: Json) -> Iterator[tuple[str, str]]:
     for name, op in summary["ops"].items():
         if op["rejected"]:
             yield "rejected", f"{name}: {readable.count(op['rejected'])}"
+    yield from _beside(summary)
     yield "durability", summary["durability"]
+
+
+def _beside(summary: Json) -> Iterator[tuple[str, str]]:
+    """Yield what went on beside the operations."""
+    if summary["retries"] and not summary["flushes"]["error"]:  # else told with the batches
+        yield "retries", readable.listing(summary["retries"])
+    for name, consumer in summary["consumers"].items():
+        yield "consumers", _consumer_line(name, consumer)
+    if summary.get("invariants"):
+        yield "invariants", _invariants_line(summary["invariants"])
+
+
+def _consumer_line(name: str, consumer: Json) -> str:
+    behind = f"{readable.count(consumer['lag_rows'])} behind" if consumer["lag_rows"] else "caught up"
+    errors = f" · failed steps: {readable.listing(consumer['errors'])}" if consumer["errors"] else ""
+    return f"{name}: {readable.count(consumer['rows'])} rows, {behind}{errors}"
+
+
+def _invariant_lines(invariants: Json) -> Iterator[str]:
+    for name, one in invariants.items():
+        if one["violations"]:
+            yield f"invariant {name} is violated: {one['violations'][0]}"
+        elif one["final"] != "ok":
+            yield f"invariant {name}: no complete check at the end ({one['final'] or 'left out'})"
+
+
+def _invariants_line(invariants: Json) -> str:
+    checks = sum(sum(one["checks"].values()) for one in invariants.values())
+    held = sum(one["final"] == "ok" and not one["violations"] for one in invariants.values())
+    return f"{held} of {len(invariants)} hold, checked completely at the end; {readable.count(checks)} checks"
 
 
 def _rows_line(rows: Json) -> str:

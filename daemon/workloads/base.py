@@ -1,11 +1,12 @@
 """What every workload offers to the load loop."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from random import Random
 from typing import NamedTuple, Protocol
 
 from daemon.backends.base import Dialect
-from daemon.ops import OpSpec, Table, Transaction, Values
+from daemon.ops import OpSpec, PoolName, Table, Transaction, Tx, Values
+from daemon.record.account import Account
 
 EPOCH_KEYS = 1 << 40
 """Sequence numbers that one life of a shard may use per worker: a restarted shard begins at
@@ -31,6 +32,24 @@ class Identity(NamedTuple):
         return self.epoch * EPOCH_KEYS
 
 
+class Crowd(NamedTuple):
+    """How many workers there are, over all shards.
+
+    Attributes:
+        shards: shards of the run.
+        writers: workers of the pool of writers.
+        readers: workers of the pool of readers.
+    """
+
+    shards: int
+    writers: int
+    readers: int
+
+    def client(self, pool: PoolName, shard: int, worker: int) -> int:
+        """Return a worker's number among all: from 0, writers first, none left out and none twice."""
+        return (self.writers if pool == "reader" else 0) + worker * self.shards + shard
+
+
 class Stretch(NamedTuple):
     """Rows that are there to be read: `rows` of them, from sequence number `first` on."""
 
@@ -39,6 +58,82 @@ class Stretch(NamedTuple):
     worker: int
     first: int
     rows: int
+
+
+class Schema(NamedTuple):
+    """The tables of a workload.
+
+    Attributes:
+        version: raised whenever tables of an earlier version would not do any more.
+        tables: by bare name, in the order of creation: the statement that creates the table, and
+            then those that create its indexes, which may run later and more than once
+            (`IF NOT EXISTS`).
+    """
+
+    version: int
+    tables: Mapping[str, Sequence[str]]
+
+
+class Progress(NamedTuple):
+    """How far a consumer has come with one step.
+
+    Attributes:
+        rows: rows of its stream that it has processed in this step.
+        more: there was more than fits into a step.
+        behind: rows that it has not processed yet, up to those of transactions under way.
+        oldest: when the oldest of them was written, s since the Unix epoch; None when there is none.
+    """
+
+    rows: int
+    more: bool = False
+    behind: int = 0
+    oldest: float | None = None
+
+
+class Consumer(NamedTuple):
+    """Something that follows what the operations write, beside them and for as long as the load runs.
+
+    Attributes:
+        name: label value in metrics and summaries.
+        step: processes the next few rows and notes its position, in one transaction: it has one
+            effect however often it is tried. Its result is a `Progress`.
+        pause: time until the next look when there was nothing more to do, s.
+    """
+
+    name: str
+    step: Transaction
+    pause: float
+
+
+class Scope(NamedTuple):
+    """How much a check of an invariant is to look at.
+
+    Attributes:
+        complete: at everything, whatever it takes; else at a sample.
+        sample: about how many things to look at in a sample; halved when a check took too long.
+        rng: draws the sample.
+        run: number of the run.
+        account: what became of its rows, as far as that is known.
+    """
+
+    complete: bool
+    sample: int
+    rng: Random
+    run: int = 0
+    account: Account = Account()
+
+
+class Invariant(NamedTuple):
+    """Something that is true of every consistent state of the data.
+
+    Attributes:
+        name: label value in metrics and summaries.
+        check: a transaction function that only reads, called with a `Scope` on one snapshot of
+            the data; returns the violations that it finds in words, the first few of them.
+    """
+
+    name: str
+    check: Callable[[Tx, Scope], Awaitable[Sequence[str]]]
 
 
 class Workload(Protocol):
@@ -55,11 +150,15 @@ class Workload(Protocol):
 
     @property
     def tables(self) -> Sequence[Table]:
-        """The tables that rows are batched into."""
+        """The tables that rows are batched into; there may be none.
+
+        Each has the columns run, shard, worker and seq, and a worker counts its rows for each
+        table by itself.
+        """
         ...
 
-    def schema(self, dialect: Dialect) -> Sequence[str]:
-        """Return the statements that create the tables and their indexes."""
+    def schema(self, dialect: Dialect) -> Schema:
+        """Return all tables that the operations need."""
         ...
 
     def row(self, op: int, worker: int, rng: Random) -> Values:

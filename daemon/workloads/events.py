@@ -5,9 +5,10 @@ from random import Random
 
 from daemon.backends.base import Dialect
 from daemon.ops import OpSpec, Table, Transaction, Values, query
-from daemon.workloads.base import Identity, Stretch
+from daemon.workloads.base import Identity, Schema, Stretch
 from daemon.workloads.keys import DISTRIBUTIONS, Distribution
 
+VERSION = 1
 EVENTS = Table(
     "events",
     (
@@ -126,13 +127,17 @@ class Events:
         self._attributes = [_attributes(rng) for _ in range(ATTRIBUTES)]
         self._sql = _statements(dialect)
 
-    def schema(self, dialect: Dialect) -> Sequence[str]:
+    def schema(self, dialect: Dialect) -> Schema:
         """Return the table and an index for every read: see `Workload`."""
-        table, index = dialect.table("events"), dialect.index_name
-        return (
-            dialect.create_table(EVENTS),
-            f"CREATE INDEX {index('events_ts_level')} ON {table} (ts, level)",
-            f"CREATE INDEX {index('events_service_ts')} ON {table} (service, ts)",
+        return Schema(
+            VERSION,
+            {
+                EVENTS.name: (
+                    dialect.create_table(EVENTS),
+                    dialect.create_index(EVENTS, "ts", "level"),
+                    dialect.create_index(EVENTS, "service", "ts"),
+                )
+            },
         )
 
     def transaction(self, op: int, worker: int, rng: Random) -> Transaction:  # noqa: ARG002 - all read alike

@@ -129,7 +129,7 @@ class Source:
             application_name=APPLICATION,
             prepare=prepare,
         )
-        self._begin = None if prepare else self._sessions.begin["reader"]
+        self._begin = None if prepare else self._sessions.begin["reader", ""]
         self._patience = statement_timeout
         self._problem: BaseException | None = None
         self._pool = AsyncConnectionPool(

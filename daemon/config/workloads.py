@@ -1,0 +1,167 @@
+"""The settings of the workloads, a section for each; only that of the chosen one counts."""
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from daemon.config.section import Section
+from daemon.config.types import Duration, Size, Weight
+from daemon.workloads.sql.functions import ScriptError, number
+from daemon.workloads.sql.script import NAME
+
+
+class EventReads(Section):
+    """Weights of the reads of the workload `events`; only their proportions count."""
+
+    by_key: Weight = Field(70, description="One event by its key.")
+    newest: Weight = Field(20, description="The newest events.")
+    by_service: Weight = Field(9, description="Events of one service in a span of time.")
+    level_counts: Weight = Field(1, description="Events by level in the last minute.")
+
+    @model_validator(mode="after")
+    def _some(self) -> "EventReads":
+        if not (self.by_key or self.newest or self.by_service or self.level_counts):
+            raise ValueError("events.reads: all weights are 0; give at least one read a weight above 0")
+        return self
+
+
+class Events(Section):
+    """The workload `events`: a log of events."""
+
+    message_size: Size = Field(120, ge=1, le=1_000_000, description="Bytes of an event's message.")
+    services: int = Field(20, ge=1, le=10_000, description="Different services.")
+    keys: Literal["uniform", "zipf", "latest"] = Field(
+        "uniform", description="Which written events are read: all alike, a few often, or the newest."
+    )
+    limit: int = Field(50, ge=1, le=10_000, description="Rows that `newest` and `by_service` return at most.")
+    window: Duration = Field(60.0, gt=0, description="Span of time of `by_service` and `level_counts`.")
+    reads: EventReads = Field(default_factory=EventReads, description="Weights of the reads.")
+
+    def options(self) -> Mapping[str, Any]:
+        """Return the keyword arguments of `daemon.workloads.events.Events`."""
+        return {**self.model_dump(exclude={"reads"}), "weights": self.reads.model_dump()}
+
+
+class LedgerWrites(Section):
+    """Weights of the requests of the workload `ledger`; only their proportions count."""
+
+    credit: Weight = Field(50, description="Money for a wallet, 10 to 500.")
+    debit: Weight = Field(30, description="Money from a wallet, 10 to 200, if it is there.")
+    transfer: Weight = Field(20, description="Money from a wallet to another, 10 to 300, if it is there.")
+
+    @model_validator(mode="after")
+    def _some(self) -> "LedgerWrites":
+        if not (self.credit or self.debit or self.transfer):
+            raise ValueError("ledger.writes: all weights are 0; give at least one a weight above 0")
+        return self
+
+
+class LedgerReads(Section):
+    """Weights of the reads of the workload `ledger`; only their proportions count."""
+
+    balance: Weight = Field(70, description="The balance of a wallet in the read model.")
+    history: Weight = Field(25, description="The newest entries of a wallet.")
+    request: Weight = Field(5, description="What became of a request, by its key.")
+
+    @model_validator(mode="after")
+    def _some(self) -> "LedgerReads":
+        if not (self.balance or self.history or self.request):
+            raise ValueError("ledger.reads: all weights are 0; give at least one read a weight above 0")
+        return self
+
+
+class Ledger(Section):
+    """The workload `ledger`: wallets, idempotent requests, an event store, an outbox, projections."""
+
+    history: int = Field(
+        10, ge=1, le=100_000, description="Operations that each wallet has when its data is loaded."
+    )
+    keys: Literal["uniform", "zipf", "latest"] = Field(
+        "uniform", description="Which wallets are asked for: all alike, a few often, or the last ones."
+    )
+    limit: int = Field(50, ge=1, le=10_000, description="Rows that `history` returns at most.")
+    replays: float = Field(
+        0.05, ge=0, le=0.9, description="Share of requests that repeat a recent one, perhaps one under way."
+    )
+    isolation: Literal["read-committed", "repeatable-read", "serializable"] = Field(
+        "read-committed", description="Level of the transactions (PostgreSQL; SQLite is always serializable)."
+    )
+    provoke_deadlocks: bool = Field(
+        False, description="Transfer between four wallets and lock them in any order: deadlocks (PostgreSQL)."
+    )
+    outbox_consumers: int = Field(2, ge=0, le=16, description="Consumers that follow the outbox.")
+    poll: Duration = Field(0.02, gt=0, description="Pause of a consumer that has caught up.")
+    writes: LedgerWrites = Field(default_factory=LedgerWrites, description="Weights of the requests.")
+    reads: LedgerReads = Field(default_factory=LedgerReads, description="Weights of the reads.")
+
+    def options(self) -> Mapping[str, Any]:
+        """Return the keyword arguments of `daemon.workloads.ledger.workload.Ledger`."""
+        return {**self.model_dump(), "isolation": self.isolation.replace("-", " ")}
+
+
+class Sql(Section):
+    """The workload `sql`: scripts of pgbench, or statements in YAML, of your own."""
+
+    path: Path | None = Field(
+        None,
+        description="A script, a YAML file, or a folder of both; docs/sql-workload.md has examples.",
+        examples=["deposit.sql", "shop.yaml", "scripts/"],
+    )
+    script: Literal["tpcb-like", "simple-update", "select-only"] | None = Field(
+        None, description="One of pgbench's built-in scripts, in place of a path."
+    )
+    variables: str = Field(
+        "",
+        description="Variables that scripts begin with, separated by commas; they go before those of a file.",
+        examples=["limit=50,region=7"],
+    )
+
+    @field_validator("variables")
+    @classmethod
+    def _assignments(cls, value: str) -> str:
+        _variables(value)
+        return value
+
+    @model_validator(mode="after")
+    def _one(self) -> "Sql":
+        if self.path is not None and self.script is not None:
+            raise ValueError("sql.path and sql.script exclude each other; give one")
+        return self
+
+    def options(self) -> Mapping[str, Any]:
+        """Return the keyword arguments of `daemon.workloads.sql.workload.Sql`: files are read, once.
+
+        Raises:
+            UsageError: there is nothing to run, or something cannot be run; with file and line.
+        """
+        return _operations(self.path, self.script, self.variables)
+
+
+@cache
+def _operations(path: Path | None, script: str | None, variables: str) -> Mapping[str, Any]:
+    # Imported here because it reads YAML, which takes 30 ms that other workloads need not spend.
+    from daemon.config.operations import read_operations  # noqa: PLC0415
+
+    return read_operations(path, script, _variables(variables))._asdict()
+
+
+def _variables(text: str) -> dict[str, int | float | str]:
+    found: dict[str, int | float | str] = {}
+    for part in filter(str.strip, text.split(",")):
+        name, equals, value = part.partition("=")
+        if not equals or not NAME.fullmatch(name.strip()):
+            raise ValueError(f"{part.strip()!r} is no variable; write name=value, separated by commas")
+        found[name.strip()] = _number(value.strip())
+    return found
+
+
+def _number(text: str) -> int | float | str:
+    """Return a number as one, and any other text as it is."""
+    try:
+        value = number(text)
+    except ScriptError:
+        return text
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else text

@@ -1,0 +1,163 @@
+"""The tables in the target: created when they are missing, dropped when asked, never those of others."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+from daemon.backends.base import Backend, Dialect
+from daemon.errors import OpError, TargetError, UsageError
+from daemon.ledger import ACCOUNTS, OBJECTS, RUNS, SCHEMA_VERSION, do, exists
+from daemon.ops import Tx
+from daemon.seeds import CHUNKS, SEEDS
+from daemon.workloads.base import Schema
+
+OWN = (OBJECTS, RUNS, ACCOUNTS, SEEDS, CHUNKS)
+
+
+async def prepare(backend: Backend, schema: Schema, *, clean: bool, bare: bool = False) -> set[str]:
+    """Create what is missing; with `clean`, first drop what soakd created before.
+
+    Args:
+        backend: the target.
+        schema: the tables of the workload; soakd's own are always made.
+        clean: begin anew.
+        bare: leave the indexes of new tables to `index`, for after they have been filled.
+
+    Returns:
+        The bare names of the tables that were created.
+
+    Raises:
+        UsageError: the workload's tables are of another version.
+        TargetError: the tables' names are taken by somebody else's, they are of a newer
+            soakd, or the privileges do not suffice.
+    """
+    if backend.dialect.name == "null":
+        return set()
+    try:
+        created: set[str] = await do(backend, _prepare, backend.dialect, schema, clean, bare)
+    except OpError as error:
+        raise TargetError(f"cannot set the target up: {error}; `soakd check` says what it lacks") from error
+    return created
+
+
+def names(dialect: Dialect, schema: Schema) -> list[str]:
+    """Return the qualified names of the tables that a run needs."""
+    return [dialect.table(name) for name in (*(table.name for table in OWN), *schema.tables)]
+
+
+def taken(name: str) -> TargetError:
+    """Return what is to be said when a table of that name is somebody else's."""
+    return TargetError(
+        f"{name} is there already and soakd did not create it: rename it, or use another target"
+    )
+
+
+async def index(backend: Backend, schema: Schema) -> None:
+    """Create the indexes that `prepare` has left out.
+
+    Raises:
+        OpError: the target refused.
+    """
+    for statements in schema.tables.values():
+        for statement in statements[1:]:  # each in a transaction of its own: they may take long
+            await do(backend, _run, (statement,))
+
+
+async def drop(backend: Backend, schema: Schema) -> None:
+    """Drop a workload's tables, as far as soakd created them.
+
+    Raises:
+        OpError: the target refused.
+    """
+    await do(backend, _drop_mine, backend.dialect, schema)
+
+
+async def _drop_mine(tx: Tx, dialect: Dialect, schema: Schema) -> None:
+    mine = await _mine(tx, dialect)
+    await _drop(tx, dialect, [name for name in schema.tables if name in mine])
+
+
+async def _prepare(
+    tx: Tx,
+    dialect: Dialect,
+    schema: Schema,
+    clean: bool,  # noqa: FBT001 - a transaction function's arguments are positional
+    bare: bool,  # noqa: FBT001
+) -> set[str]:
+    if dialect.name == "postgres":
+        # Two soakd that start at once take turns; the number is arbitrary and soakd's own.
+        await tx.execute("SELECT pg_advisory_xact_lock(7305800412)")
+        if not (await tx.execute("SELECT to_regnamespace('soakd') IS NOT NULL"))[0][0]:
+            await tx.execute("CREATE SCHEMA soakd")
+    mine = await _mine(tx, dialect)
+    if clean:
+        await _drop(tx, dialect, mine)
+        mine = {}
+    _check_version(mine, schema)
+    wanted: list[tuple[str, int, Sequence[str]]] = [
+        (table.name, SCHEMA_VERSION, [dialect.create_table(table)]) for table in OWN
+    ]
+    wanted += [
+        (name, schema.version, statements[:1] if bare else statements)
+        for name, statements in schema.tables.items()
+    ]
+    created = set()
+    for name, version, statements in wanted:
+        # Somebody may have dropped one of ours, to have the space back.
+        if name not in mine or not await exists(tx, dialect, name):
+            await _create(tx, dialect, name, statements)
+            await tx.execute(dialect.insert(OBJECTS, again=True), (name, version))
+            created.add(name)
+    return created
+
+
+async def _drop(tx: Tx, dialect: Dialect, names: Collection[str]) -> None:
+    if dialect.name == "sqlite":  # tables may refer to each other, and go one by one
+        await tx.execute("PRAGMA defer_foreign_keys = ON")
+        for name in names:
+            await tx.execute(f"DROP TABLE IF EXISTS {dialect.table(name)}")
+    elif names:
+        await tx.execute(f"DROP TABLE IF EXISTS {', '.join(map(dialect.table, names))}")
+
+
+async def _mine(tx: Tx, dialect: Dialect) -> dict[str, int]:
+    """Return the versions of the tables that soakd created here, by bare name."""
+    if not await exists(tx, dialect, OBJECTS.name):
+        return {}
+    mine: dict[str, int] = dict(
+        await tx.execute(dialect.sql("SELECT name, version FROM {o}", o=OBJECTS.name))
+    )
+    check_own(mine.get(OBJECTS.name, 0))
+    return mine
+
+
+def check_own(version: int) -> None:
+    """Refuse tables of soakd's own that this soakd does not know.
+
+    Raises:
+        TargetError: they were made by a newer one.
+    """
+    if version > SCHEMA_VERSION:
+        raise TargetError(
+            f"the target's tables are of version {version}, made by a newer soakd; this one knows "
+            f"{SCHEMA_VERSION}: update soakd, or use another target"
+        )
+
+
+def _check_version(mine: Mapping[str, int], schema: Schema) -> None:
+    for name in schema.tables:
+        found = mine.get(name, schema.version)
+        if found != schema.version:
+            raise UsageError(
+                f"the target's table {name} is of version {found}, this soakd makes version "
+                f"{schema.version}: drop soakd's tables with --clean, or use another target"
+            )
+
+
+async def _create(tx: Tx, dialect: Dialect, name: str, statements: Sequence[str]) -> None:
+    if await exists(tx, dialect, name):
+        raise taken(dialect.table(name))
+    await _run(tx, statements)
+
+
+async def _run(tx: Tx, statements: Iterable[str]) -> None:
+    for statement in statements:
+        await tx.execute(statement)

@@ -1,0 +1,105 @@
+"""What the target remembers of the data that was loaded into it: which it is, and how much is there."""
+
+import json
+from typing import NamedTuple
+
+from daemon.backends.base import Backend, Dialect
+from daemon.ledger import ask, do, insert
+from daemon.ops import Table, query
+from daemon.workloads.data import Dataset
+
+SEEDS = Table(
+    "seeds",
+    (
+        ("workload", "text"),
+        ("scale", "bigint"),
+        ("seed", "bigint"),
+        ("shape", "text"),  # JSON
+        ("begun", "bigint"),  # microseconds since the Unix epoch
+        ("done", "int"),
+    ),
+    ("workload",),
+)
+CHUNKS = Table(
+    "seed_chunks",
+    (("workload", "text"), ("name", "text"), ("chunk", "int"), ("row_count", "int")),
+    ("workload", "name", "chunk"),
+)
+
+
+class Seeded(NamedTuple):
+    """Data in the target.
+
+    Attributes:
+        dataset: which it is.
+        begun: when its loading began, s since the Unix epoch.
+        done: it is complete.
+    """
+
+    dataset: Dataset
+    begun: float
+    done: bool
+
+
+async def load(backend: Backend, workload: str) -> Seeded | None:
+    """Return what is known of a workload's data; None if nothing was loaded.
+
+    Raises:
+        OpError: the target refused.
+    """
+    sql = backend.dialect.sql(
+        "SELECT scale, seed, shape, begun, done FROM {seeds} WHERE workload = ?", seeds=SEEDS.name
+    )
+    for scale, seed, shape, begun, done in await ask(backend, query, sql, (workload,)):
+        return Seeded(Dataset(scale, seed, json.loads(shape)), begun / 1e6, bool(done))
+    return None
+
+
+async def begin(backend: Backend, workload: str, dataset: Dataset, now: float) -> Seeded:
+    """Note that data is being loaded.
+
+    Raises:
+        OpError: the target refused; `constraint` if somebody else has just begun.
+    """
+    values = (workload, dataset.scale, dataset.seed, json.dumps(dict(dataset.shape)), int(now * 1e6), 0)
+    await do(backend, insert, backend.dialect.insert(SEEDS, again=False), (values,))
+    return Seeded(dataset, now, done=False)
+
+
+async def finish(backend: Backend, workload: str) -> None:
+    """Note that the data is complete.
+
+    Raises:
+        OpError: the target refused.
+    """
+    sql = backend.dialect.sql("UPDATE {seeds} SET done = 1 WHERE workload = ?", seeds=SEEDS.name)
+    await do(backend, insert, sql, ((workload,),))
+
+
+async def forget(backend: Backend, workload: str) -> None:
+    """Forget a workload's data, which is being dropped.
+
+    Raises:
+        OpError: the target refused.
+    """
+    for table in (CHUNKS, SEEDS):
+        sql = backend.dialect.sql("DELETE FROM {t} WHERE workload = ?", t=table.name)
+        await do(backend, insert, sql, ((workload,),))
+
+
+async def loaded_chunks(backend: Backend, workload: str) -> dict[tuple[str, int], int]:
+    """Return the rows of the chunks that are there, by table and number.
+
+    Raises:
+        OpError: the target refused.
+    """
+    sql = backend.dialect.sql(
+        "SELECT name, chunk, row_count FROM {chunks} WHERE workload = ?", chunks=CHUNKS.name
+    )
+    found = await ask(backend, query, sql, (workload,))
+    return {(name, chunk): rows for name, chunk, rows in found}
+
+
+def mark(dialect: Dialect) -> str:
+    """Return the statement that notes a chunk: workload, table, number and rows. It fails the second time."""
+    return dialect.insert(CHUNKS, again=False)
