@@ -45,6 +45,11 @@ def private_postgres(postgres_binaries: Path) -> Iterator[LocalServer]:
         yield server
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with whole runs: few and long tests, which at the end would keep a processor waiting."""
+    items.sort(key=lambda item: "e2e" not in item.path.parts)
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run what asks for `any_postgres` on each version that can be had."""
     if "any_postgres" in metafunc.fixturenames:

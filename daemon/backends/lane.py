@@ -293,7 +293,9 @@ class Lanes(Generic[J]):
     def _hand_over(self, lane: _Lane[J]) -> None:
         """Tell the loop of what is finished, which will most often start there and then."""
         lane.runner.group_ended()
-        if self._bell and not self._notified:
+        if self._loop.is_closed():  # without closing the lanes: nobody waits any more
+            self._closing = True
+        elif self._bell and not self._notified:
             self._notified = True
             self._bell.ring()
         if lane.runner.upkeep_due:
@@ -301,10 +303,8 @@ class Lanes(Generic[J]):
             lane.runner.upkeep()
 
     def _tell(self, callback: Callable[..., object], *args: object) -> None:
-        try:
+        with suppress(RuntimeError):  # the loop was closed without closing the lanes
             self._loop.call_soon_threadsafe(callback, *args)
-        except RuntimeError:  # the loop was closed without closing the lanes: nobody waits any more
-            self._closing = True
 
 
 def _stamped(error: BaseException, served: float) -> BaseException:
