@@ -131,7 +131,7 @@ CASES = {
     "a key given twice": Case(
         "-c a.yaml", ("a.yaml:2: seed is given twice", "keep one"), yaml="seed: 1\nseed: 2\n"
     ),
-    "file missing": Case("--config gone.yaml", ("gone.yaml: cannot read", "No such file", "--config")),
+    "file missing": Case("--config gone.yaml", ("gone.yaml: cannot be read", "No such file", "--config")),
     "file is a folder": Case("--config .", ("cannot be read: Is a directory", "--config")),
 }
 

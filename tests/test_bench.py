@@ -138,9 +138,9 @@ def test_the_list_names_every_case(capsys: pytest.CaptureFixture[str]) -> None:
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == [c.name for c in cases()]
 
 
-def test_a_default_run_takes_less_than_25_minutes(tmp_path: Path) -> None:
+def test_a_default_run_takes_less_than_40_minutes(tmp_path: Path) -> None:
     whole = Stage(3, 6.0, tmp_path, None)
-    assert sum(case.seconds(whole) for case in cases()) < 25 * 60
+    assert sum(case.seconds(whole) for case in cases()) < 40 * 60
 
 
 def test_samples_are_measured_at_their_default_interval() -> None:

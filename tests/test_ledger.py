@@ -23,7 +23,7 @@ from tests.test_backend_contract import null_backend, postgres_backend, sqlite_b
 from tests.test_events import events
 
 T = TypeVar("T")
-OURS = {"objects", "runs", "accounts", "events"}
+OURS = {"objects", "runs", "accounts", "seeds", "seed_chunks", "events"}
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

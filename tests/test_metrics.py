@@ -10,6 +10,7 @@ from daemon.observe.metrics import render, utilization, zeros
 from daemon.ops import OpSpec
 from daemon.record.catalog import LATENCY_BOUNDS, METRICS, row_bounds
 from daemon.record.catalog_samples import HOST, POSTGRES, SAMPLERS, SQLITE
+from daemon.record.catalog_workloads import WORKLOADS
 from daemon.record.histogram import ROWS, Histogram
 from daemon.record.recorder import OpRecorder
 from daemon.record.snapshot import Snapshot
@@ -126,7 +127,7 @@ def test_utilization_is_derived_from_rows_and_capacity() -> None:
 def test_every_family_of_the_catalogue_is_shown(backend: str, others: Collection[str]) -> None:
     """Nothing that dashboards may rely on is missing, and no zeros stand for what cannot be."""
     shown = {line.split()[2] for line in lines(running(backend)) if line.startswith("# TYPE")}
-    assert shown == set(METRICS) - set(others)
+    assert shown == set(METRICS) - set(others) - set(WORKLOADS)
 
 
 def test_no_creation_times_and_no_figures_of_the_process_are_shown() -> None:

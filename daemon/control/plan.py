@@ -178,6 +178,7 @@ def shard_backend(settings: Settings, shard: int, *, role: str) -> tuple[str, Ma
         + _consumers(settings, shard),
         readers=min(server.pool_size or readers, readers),
         role=role,
+        shard=shard,
     )
 
 
@@ -235,8 +236,6 @@ def make_backend(settings: Settings, clock: Clock, writers: int = 1) -> Backend:
     kind, options = backend_options(settings, writers=writers, readers=1, role="control")
     if kind == "sqlite":
         options = {**options, "reader_lanes": 1}
-    if kind == "postgres":
-        options = {**options, "writer_connections": 1}
     return factory.create(kind, options, clock, Random(0), lambda _event, _facts: None)
 
 

@@ -58,6 +58,7 @@ class Engine:
         self._plan = plan
         self._cells = cells
         self._channel = channel
+        self._clock = clock
         self.backend = factory.create(*plan.backend, clock, Random(f"{plan.seed}/backend"), self._note)
         self.workload = registry.create(
             *plan.workload,
@@ -72,20 +73,7 @@ class Engine:
         self._recorder = OpRecorder(self.workload.ops) if plan.recording else NullRecorder()
         self._failed_rows = iter(range(FAILED_ROWS_NAMED))
         self._reasons: set[str] = set()
-        self.writers = {
-            spec_table.name: BatchWriter(
-                op=op,
-                table=spec_table,
-                policy=plan.batch,
-                backend=self.backend,
-                recorder=self._recorder,
-                cells=cells,
-                clock=clock,
-                rng=Random(f"{plan.seed}/jitter"),
-                on_failed=partial(self._row_failed, len(spec_table.key)),
-            )
-            for op, spec_table in enumerate(self.workload.tables)
-        }
+        self.writers = self._batch_writers()
         self.pools = [
             Pool(
                 name,
@@ -114,6 +102,23 @@ class Engine:
         )
         self._vitals = Vitals(plan.identity.shard, clock)
         self._work: list[asyncio.Task[None]] = []
+
+    def _batch_writers(self) -> Mapping[str, BatchWriter]:
+        plan = self._plan
+        return {
+            spec_table.name: BatchWriter(
+                op=op,
+                table=spec_table,
+                policy=plan.batch,
+                backend=self.backend,
+                recorder=self._recorder,
+                cells=self._cells,
+                clock=self._clock,
+                rng=Random(f"{plan.seed}/jitter"),
+                on_failed=partial(self._row_failed, len(spec_table.key)),
+            )
+            for op, spec_table in enumerate(self.workload.tables)
+        }
 
     def start(self) -> None:
         """Begin the load; it goes on until `drain`."""

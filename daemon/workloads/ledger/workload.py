@@ -23,6 +23,11 @@ from daemon.workloads.ledger.operations import (
 WRITES = ("credit", "debit", "transfer")
 READS = ("balance", "history", "request")
 REPLAY, BALANCE, HISTORY, REQUEST = range(3, 7)
+READ_SQL = {
+    BALANCE: "SELECT balance, operations FROM {balances} WHERE wallet = ?",
+    HISTORY: "SELECT event, amount, ts FROM {entries} WHERE wallet = ? ORDER BY event DESC LIMIT ?",
+    REQUEST: "SELECT kind, wallet, other, amount, ts FROM {requests} WHERE key = ?",
+}
 AMOUNTS = {"credit": (10, 500), "debit": (10, 200), "transfer": (10, 300)}
 RECENT = 64  # requests that may be asked for once more
 HOT = 4  # wallets that careless transfers are between, so that they meet
@@ -90,12 +95,7 @@ class Ledger:
         }
         self._wall = wall
         self._sql = Statements.of(dialect)
-        self._reads = {
-            BALANCE: "SELECT balance, operations FROM {balances} WHERE wallet = ?",
-            HISTORY: "SELECT event, amount, ts FROM {entries} WHERE wallet = ? ORDER BY event DESC LIMIT ?",
-            REQUEST: "SELECT kind, wallet, other, amount, ts FROM {requests} WHERE key = ?",
-        }
-        self._reads = {op: tables.statement(dialect, sql) for op, sql in self._reads.items()}
+        self._reads = {op: tables.statement(dialect, sql) for op, sql in READ_SQL.items()}
 
     def schema(self, dialect: Dialect) -> Schema:
         """Return all tables: see `Workload`."""
