@@ -142,7 +142,7 @@ async def _make_ready(run: Run, workload: Workload, signals: Signals, notify: Li
 async def _prepare(run: Run, workload: Workload, signals: Signals, notify: Listener) -> None:
     """Create the tables, load data, register the run, and find what there is to read if it writes nothing."""
     settings = run.settings
-    backend = plan.make_backend(settings, run.clock, writers=settings.data.loaders)
+    backend = plan.make_backend(settings, run.clock, writers=_loaders(settings))
     tables = workload.schema(backend.dialect)
     file = parse_target(settings.target.get_secret_value()).path
     if file is not None:
@@ -175,6 +175,11 @@ async def _prepare(run: Run, workload: Workload, signals: Signals, notify: Liste
         raise TargetError(f"cannot prepare the target: {error}") from error
     finally:
         await backend.close()
+
+
+def _loaders(settings: Settings) -> int:
+    """Return how many connections load data: one will do where there are none to load."""
+    return settings.data.loaders if registry.WORKLOADS[settings.workload].data else 1
 
 
 async def _load(run: Run, signals: Signals) -> None:

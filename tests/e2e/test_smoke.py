@@ -15,6 +15,7 @@ import pytest
 
 from daemon.record.catalog import METRICS
 from daemon.record.catalog_samples import HOST, POSTGRES, SQLITE
+from daemon.record.catalog_workloads import WORKLOADS
 from tests.e2e.conftest import Start
 from tests.e2e.process import (
     Answer,
@@ -41,9 +42,15 @@ OP_KEYS = {
 # What a plain run cannot show; each has a test of its own that makes what it takes.
 NEEDS_A_STANDBY = {"soakd_pg_replication_lag_bytes", "soakd_pg_replication_lag_seconds"}
 NEEDS_THE_EXTENSION = {name for name in POSTGRES if name.startswith("soakd_pg_statement_")}
+OTHERS = {name for name in WORKLOADS if name.startswith("soakd_consumer_")}  # `events` has none
 EXPECTED = {
-    "sqlite": METRICS.keys() - POSTGRES.keys() - HOST.keys(),
-    "postgresql": METRICS.keys() - SQLITE.keys() - HOST.keys() - NEEDS_A_STANDBY - NEEDS_THE_EXTENSION,
+    "sqlite": METRICS.keys() - POSTGRES.keys() - HOST.keys() - OTHERS,
+    "postgresql": METRICS.keys()
+    - SQLITE.keys()
+    - HOST.keys()
+    - OTHERS
+    - NEEDS_A_STANDBY
+    - NEEDS_THE_EXTENSION,
 }
 STATISTICS = {"p50", "p90", "p95", "p99", "p999", "max", "mean"}
 
