@@ -60,6 +60,7 @@ async def _load(clock: VirtualClock, latency: Latency) -> Histogram:
         recorder=recorder,
         clock=clock,
         seed="3",
+        on_refused=lambda _: None,
     )
     task = asyncio.ensure_future(pool.run())
     await asyncio.sleep(OPS * MEAN / 200 * 1.005)

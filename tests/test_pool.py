@@ -69,6 +69,7 @@ class Rig:
             recorder=self.recorder,
             clock=clock,
             seed="7",
+            on_refused=lambda _: None,
         )
 
     async def load(self, seconds: float, meanwhile: Callable[["Rig"], Awaitable[None]] | None = None) -> None:
@@ -343,6 +344,7 @@ def test_mix_follows_the_weights() -> None:
             recorder=rig.recorder,
             clock=clock,
             seed="7",
+            on_refused=lambda _: None,
         )
         await rig.load(2.0)
         return rig.recorder.snapshot()

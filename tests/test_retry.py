@@ -57,13 +57,16 @@ def tried(
         recorder = OpRecorder([OpSpec("op", "writer")])
         deadline = clock.now() + patience
         end: Timed | Exception
+        refused: list[OpError] = []
         try:
             try:
                 end = await backend.transact(work, deadline=deadline)
             except OpError as error:
-                end = await Retries(most, backend, recorder, clock, Random(1)).again(work, error, deadline)
+                retries = Retries(most, backend, recorder, clock, Random(1), refused.append)
+                end = await retries.again(work, error, deadline)
         except (OpError, Rejected) as error:
             end = error
+        assert refused == ([end] if isinstance(end, OpError) and not end.transient else [])
         counters = recorder.snapshot().counters
         return end, backend.tries, {k[1]: v for k, v in counters.items() if k[0] == "soakd_retries_total"}
 
@@ -97,6 +100,12 @@ def test_in_doubt_only_the_idempotent_is_tried_again() -> None:
     end, tries, counts = tried(IDEMPOTENT, [OpError("connection", in_doubt=True)])
     assert isinstance(end, Timed)
     assert (len(tries), counts) == (2, {"connection": 1})
+
+
+def test_what_may_have_been_committed_in_part_is_not_tried_again() -> None:
+    end, tries, counts = tried(WRITE._replace(partial=True), [OpError("deadlock")])
+    assert isinstance(end, OpError)
+    assert (len(tries), counts) == (1, {})
 
 
 def test_the_tries_are_bounded_by_their_number() -> None:

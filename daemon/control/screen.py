@@ -26,6 +26,7 @@ WARNINGS = frozenset(
         "engine.died",
         "engine.restart_failed",
         "row.failed",
+        "operation.refused",
         "run.unsettled",
         "screen.failed",
         "invariant.violated",

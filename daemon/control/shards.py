@@ -19,6 +19,7 @@ from daemon.load.messages import (
     Finished,
     Look,
     Ready,
+    Refused,
     Report,
     RowFailed,
     Start,
@@ -197,6 +198,8 @@ class Shard:
                 self._notify(
                     "row.failed", key=message.key, error_class=message.error_class, reason=message.reason
                 )
+            elif isinstance(message, Refused):
+                self._notify("operation.refused", error_class=message.error_class, reason=message.reason)
 
     async def _reap(self, life: Life) -> None:
         await life.channel.close()

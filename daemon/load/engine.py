@@ -27,6 +27,7 @@ from daemon.load.messages import (
     Look,
     Message,
     Ready,
+    Refused,
     Report,
     RowFailed,
     Start,
@@ -42,6 +43,7 @@ from daemon.workloads import registry
 
 REPORT_EVERY = 0.25  # s
 FAILED_ROWS_NAMED = 20  # rows that are reported one by one; all are counted
+REASONS_NAMED = 20  # different reasons of refused transactions that are reported; all are counted
 SWITCH_INTERVAL = 0.0005  # s; a lane's thread may not keep the loop waiting for the GIL for 5 ms
 ABORT_GRACE = 2.0  # s for cancelled work to end
 TESTIFY_WITHIN = 10.0  # s for the target to take the account of an engine that is alone
@@ -68,6 +70,7 @@ class Engine:
         )
         self._recorder = OpRecorder(self.workload.ops) if plan.recording else NullRecorder()
         self._failed_rows = iter(range(FAILED_ROWS_NAMED))
+        self._reasons: set[str] = set()
         self.writers = {
             spec_table.name: BatchWriter(
                 op=op,
@@ -92,6 +95,7 @@ class Engine:
                 recorder=self._recorder,
                 clock=clock,
                 seed=f"{plan.seed}/{name}",
+                on_refused=self._refused,
             )
             for name, policy in plan.pools.items()
         ]
@@ -184,6 +188,12 @@ class Engine:
     def _row_failed(self, key_size: int, values: Values, error: OpError) -> None:
         for _ in islice(self._failed_rows, 1):
             self._channel.send(RowFailed(values[:key_size], error.error_class, str(error)))
+
+    def _refused(self, error: OpError) -> None:
+        reason = str(error)
+        if reason not in self._reasons and len(self._reasons) < REASONS_NAMED:
+            self._reasons.add(reason)
+            self._channel.send(Refused(error.error_class, reason))
 
 
 async def serve(channel: Channel, cells: Cells, clock: Clock) -> None:

@@ -89,6 +89,13 @@ class RowFailed(NamedTuple):
     reason: str
 
 
+class Refused(NamedTuple):
+    """From an engine: why the database refuses a transaction for good (the first few reasons of a run)."""
+
+    error_class: str
+    reason: str
+
+
 class Finished(NamedTuple):
     """From an engine: the last word."""
 
@@ -96,7 +103,7 @@ class Finished(NamedTuple):
     account: Account
 
 
-Message = EnginePlan | Start | Look | Stop | Ready | Failed | Report | RowFailed | Finished
+Message = EnginePlan | Start | Look | Stop | Ready | Failed | Report | RowFailed | Refused | Finished
 
 
 class Channel:

@@ -3,7 +3,7 @@
 import asyncio
 import math
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from random import Random
 from typing import NamedTuple
 
@@ -28,8 +28,7 @@ class PoolPolicy(NamedTuple):
 
     Attributes:
         workers: concurrent workers.
-        schedule: intended times (open loop), or None: each worker goes on as soon as it has
-            its answer (closed loop).
+        schedule: intended times (open loop); None: a worker goes on as soon as it has its answer.
         think_time: pause after each operation of a closed loop, s.
         max_backlog: a turn later than this is dropped and counted, s.
         op_timeout: an operation without an answer by then is a timeout, s; 0: never.
@@ -73,6 +72,7 @@ class Pool:
         recorder: Recorder,
         clock: Clock,
         seed: str,
+        on_refused: Callable[[OpError], None],
     ) -> None:
         """Prepare; `run` does the work.
 
@@ -85,6 +85,7 @@ class Pool:
             recorder: where the measurements go.
             clock: monotonic time, the same as the event loop's timers follow.
             seed: all random draws derive from it.
+            on_refused: told of each transaction that the database refuses for good.
         """
         self.name = name
         self.policy = policy
@@ -94,7 +95,8 @@ class Pool:
         self._backend = backend
         self._writers = writers
         self._recorder = recorder
-        self._retries = Retries(policy.retries, backend, recorder, clock, Random(f"{seed}/retries"))
+        rng = Random(f"{seed}/retries")
+        self._retries = Retries(policy.retries, backend, recorder, clock, rng, on_refused)
         self._clock = clock
         self._seed = seed
         self._mix = Mix(workload.ops, name, Random(f"{seed}/mix"))
@@ -110,8 +112,7 @@ class Pool:
     async def run(self) -> None:
         """Load the database until `stop`; returns when every worker has its last answer."""
         self._start = self._clock.now()
-        schedule = self.policy.schedule
-        if schedule:
+        if schedule := self.policy.schedule:
             self._arrivals = schedule.arrivals(Random(f"{self._seed}/arrivals"))
         async with asyncio.TaskGroup() as tasks:
             sweep = tasks.create_task(self._expire(), name=f"{self.name}-timeouts")

@@ -1,6 +1,7 @@
 """Trying again what failed for a reason that passes, with growing pauses."""
 
 import asyncio
+from collections.abc import Callable
 from random import Random
 from typing import NamedTuple
 
@@ -40,6 +41,7 @@ class Retries(NamedTuple):
         recorder: counts them by class of error.
         clock: monotonic time.
         rng: draws the pauses.
+        on_refused: told of every transaction that failed in the end for a reason that does not pass.
     """
 
     most: int
@@ -47,6 +49,7 @@ class Retries(NamedTuple):
     recorder: Recorder
     clock: Clock
     rng: Random
+    on_refused: Callable[[OpError], None]
 
     async def again(self, work: Transaction, error: OpError, deadline: float) -> Timed:
         """Try a transaction again that has failed once.
@@ -79,4 +82,6 @@ class Retries(NamedTuple):
             else:
                 return timed if served is None else timed._replace(served=served)
         error.served = served
+        if not error.transient:
+            self.on_refused(error)
         raise error

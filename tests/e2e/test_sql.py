@@ -91,6 +91,9 @@ def test_own_scripts_and_statements_run(soakd: Start, target: str, tmp_path: Pat
     assert set(ops) == {"insert", "add", "all"}
     assert ops["insert"]["ok"] == 3
     assert set(ops["insert"]["errors"]) == {"constraint"}
+    (told,) = {one["reason"] for one in run.events("operation.refused")}
+    assert told.startswith(f"{folder}/insert.sql:2: ")
+    assert "things" in told  # the key that is there already
     assert ops["add"]["ok"] > 0
     assert ops["all"]["ok"] > 0
     assert ask(target, "SELECT count(*), min(name) FROM things WHERE id >= 1000") == [

@@ -71,7 +71,7 @@ class Program:
         """Run it in a transaction, or outside one.
 
         Raises:
-            OpError: the database refused a statement, or an expression has no value.
+            OpError: the database refused a statement, or an expression has no value; it tells the line.
         """
         steps = self.steps
         number, end = 0, len(steps)
@@ -95,8 +95,9 @@ class Program:
                     await tx.pipeline(sent)
                 else:
                     await self._rarer(tx, variables, steps[number - 1])
-        except ScriptError as error:
-            raise OpError("other", f"{self.place}:{self.lines[number - 1]}: {error}") from None
+        except OpError as error:
+            error.args = (f"{self.place}:{self.lines[number - 1]}: {error}",)
+            raise
 
     async def _rarer(self, tx: ScriptTx, variables: Variables, step: Step) -> None:
         code, what, how = step
