@@ -8,11 +8,13 @@ from daemon.backends.base import INFINITY, Backend
 from daemon.control.invariants import LARGEST_SAMPLE, RESULTS, SAMPLE, Audit, Limits
 from daemon.errors import OpError, TargetError
 from daemon.ops import Timed, Transaction, Tx
+from daemon.record.account import Account
 from daemon.workloads.base import Invariant, Scope
 from tests.doubles import ScriptedBackend
 
 LIMITS = Limits(interval=0.05, budget=1.0, final_budget=60.0)
 TICK = 0.005  # s
+ROWS = Account(10, 7, 3)
 
 
 class Target(ScriptedBackend):
@@ -89,7 +91,7 @@ def audited(
             limits=limits,
             clock=target.clock,
             notify=lambda event, **facts: told.append((event, facts)),
-            facts=lambda: (42, 3),
+            facts=lambda: (42, ROWS),
         )
         try:
             await script(audit, target)
@@ -115,7 +117,7 @@ def test_samples_are_checked_now_and_then_on_one_snapshot_each() -> None:
         await until(lambda: len(second.scopes) >= 3)
 
     audit, target, told = audited(script, first, second)
-    assert {(scope.complete, scope.run, scope.missing) for scope in first.scopes} == {(False, 42, 3)}
+    assert {(scope.complete, scope.run, scope.account) for scope in first.scopes} == {(False, 42, ROWS)}
     assert set(target.isolations) == {"repeatable read"}
     assert max(target.deadlines) <= LIMITS.budget
     assert results(audit, "first").keys() == {"ok"}

@@ -14,6 +14,7 @@ from daemon.load.batch import BatchPolicy
 from daemon.load.messages import EnginePlan
 from daemon.load.pool import PoolPolicy
 from daemon.load.schedule import Constant, Poisson, Schedule
+from daemon.ops import PoolName
 from daemon.target import parse_target
 from daemon.workloads import registry
 from daemon.workloads.base import Identity, Stretch
@@ -44,35 +45,14 @@ def engine_plan(
         scale: of the data that is there.
         recording: False leaves all measuring out.
     """
-    shard, shards, pools, batch = identity.shard, settings.shards, settings.pools, settings.batch
-    writers = share(pools.writers, shard, shards)
-    readers = share(pools.readers, shard, shards)
+    shard, shards, batch = identity.shard, settings.shards, settings.batch
     kind, _, _ = parse_target(settings.target.get_secret_value())
     return EnginePlan(
         identity=identity,
         seed=f"{seed}/{shard}/{identity.epoch}",
         backend=shard_backend(settings, shard, role=f"{identity.run}/{shard}.{identity.epoch}"),
         workload=(settings.workload, workload_options(settings, scale)),
-        pools={
-            "writer": PoolPolicy(
-                workers=writers,
-                schedule=schedule(pools.write_rate, pools.arrivals, shard, shards),
-                think_time=pools.write_think_time,
-                max_backlog=pools.max_backlog,
-                op_timeout=pools.op_timeout,
-                full_drops=batch.on_full == "drop",
-                retries=pools.retries,
-                rows_in_flight=pools.rows_in_flight,
-            ),
-            "reader": PoolPolicy(
-                workers=readers,
-                schedule=schedule(pools.read_rate, pools.arrivals, shard, shards),
-                think_time=pools.read_think_time,
-                max_backlog=pools.max_backlog,
-                op_timeout=pools.op_timeout,
-                retries=pools.retries,
-            ),
-        },
+        pools=_pools(settings, shard),
         batch=BatchPolicy(
             size=batch.size,
             timeout=batch.timeout,
@@ -87,6 +67,31 @@ def engine_plan(
         drain_timeout=batch.drain_timeout,
         recording=recording,
     )
+
+
+def _pools(settings: Settings, shard: int) -> Mapping[PoolName, PoolPolicy]:
+    """Return how the pools of one shard take their turns."""
+    shards, pools = settings.shards, settings.pools
+    return {
+        "writer": PoolPolicy(
+            workers=share(pools.writers, shard, shards),
+            schedule=schedule(pools.write_rate, pools.arrivals, shard, shards),
+            think_time=pools.write_think_time,
+            max_backlog=pools.max_backlog,
+            op_timeout=pools.op_timeout,
+            full_drops=settings.batch.on_full == "drop",
+            retries=pools.retries,
+            rows_in_flight=pools.rows_in_flight,
+        ),
+        "reader": PoolPolicy(
+            workers=share(pools.readers, shard, shards),
+            schedule=schedule(pools.read_rate, pools.arrivals, shard, shards),
+            think_time=pools.read_think_time,
+            max_backlog=pools.max_backlog,
+            op_timeout=pools.op_timeout,
+            retries=pools.retries,
+        ),
+    }
 
 
 def schedule(rate: float | None, arrivals: str, shard: int, shards: int) -> Schedule | None:
