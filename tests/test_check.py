@@ -265,7 +265,7 @@ def test_the_connections_of_all_shards_are_counted() -> None:
     chosen = settings(
         "postgresql://h/db", shards=2, pools={"writers": 8, "readers": 6}, batch={"flushers": 3}
     )
-    assert wanted_connections(chosen) == 2 + 2 * 3 + 6
+    assert wanted_connections(chosen) == 4 + 2 * 3 + 6
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"record"}),
     frozenset({"backends"}),
     frozenset({"workloads"}),
-    frozenset({"ledger", "schema"}),
+    frozenset({"ledger", "schema", "seeds"}),
     frozenset({"load"}),
     frozenset({"observe", "results"}),
     frozenset({"config"}),

@@ -287,7 +287,7 @@ def test_too_few_units_are_refused(target: str) -> None:
 def test_a_size_is_turned_into_units(target: str) -> None:
     found = load(wanted(target, scale="100KiB"))
     assert found is not None
-    assert found.dataset.scale == 100 * 1024 // 5000
+    assert found.dataset.scale == 100 * 1024 // 4000
 
 
 def test_the_null_target_takes_anything() -> None:

@@ -39,7 +39,7 @@ async def check_target(settings: Settings, clock: Clock) -> list[Finding]:
 
 def wanted_connections(settings: Settings) -> int:
     """Return how many connections to PostgreSQL a run will hold at most, over all shards."""
-    total = 2  # the supervisor's own
+    total = 4  # the supervisor's own: to look after the target, and to check invariants
     for shard in range(settings.shards):
         _, options = plan.shard_backend(settings, shard, role="")
         total += options["writer_connections"] + options["reader_connections"]

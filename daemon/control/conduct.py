@@ -83,19 +83,16 @@ def _audit(run: Run, notify: Listener) -> Audit:
     make = partial(plan.make_backend, settings, run.clock)
     dialect = make().dialect
     options = {**plan.workload_options(settings), **run.found}
-    invariants = registry.invariants(settings.workload, options, dialect=dialect)
-
-    def facts() -> tuple[int, int]:
-        rows = run.rows()
-        return run.number, rows.failed + rows.abandoned
-
+    invariants = registry.invariants(
+        settings.workload, options, dialect=dialect, under_way=settings.pools.rows_in_flight
+    )
     audit = Audit(
         invariants if dialect.name != "null" else (),
         make=make,
         limits=Limits(limits.interval, limits.budget, limits.final_budget),
         clock=run.clock,
         notify=notify,
-        facts=facts,
+        facts=lambda: (run.number, run.rows()),
     )
     run.beside = audit.snapshot
     return audit

@@ -12,6 +12,7 @@ from daemon.control.jobs import Jobs
 from daemon.control.shards import Listener
 from daemon.errors import OpError, TargetError
 from daemon.ops import Transaction
+from daemon.record.account import Account
 from daemon.record.snapshot import Snapshot
 from daemon.workloads.base import Invariant, Scope
 
@@ -59,7 +60,7 @@ class Audit:
         limits: Limits,
         clock: Clock,
         notify: Listener,
-        facts: Callable[[], tuple[int, int]],
+        facts: Callable[[], tuple[int, Account]],
     ) -> None:
         """Prepare; nothing is connected.
 
@@ -69,7 +70,7 @@ class Audit:
             limits: how often, and how long.
             clock: monotonic time.
             notify: told when an invariant is found violated, or could not be checked at the end.
-            facts: the run's number, and its rows that are known to be missing.
+            facts: the run's number, and what became of its rows.
         """
         self._invariants = invariants
         self._make = make
@@ -148,17 +149,14 @@ class Audit:
     async def _check(self, invariant: Invariant, *, complete: bool, within: float) -> str:
         """Check one invariant, note what came of it, and return the result."""
         state = self._states[invariant.name]
-        run, missing = self._facts()
-        scope = Scope(complete, state.sample, self._rng, run, missing)
-        work = Transaction(invariant.check, (scope,), isolation="repeatable read")
         try:
-            backend = await self._connected()
-            timed = await backend.transact(work, deadline=self._clock.now() + within)
+            state.violations = await self._ask(
+                invariant, state.sample, complete=complete, deadline=self._clock.now() + within
+            )
         except (OpError, TargetError) as error:
             late = isinstance(error, OpError) and error.error_class == "timeout"
             result = "timeout" if late else "error"
         else:
-            state.violations = timed.result
             result = "violated" if state.violations else "ok"
         if result == "violated" and not state.worst:
             state.worst = state.violations
@@ -167,6 +165,25 @@ class Audit:
         state.sample = min(max(1, wanted), LARGEST_SAMPLE)
         state.results[result] += 1
         return result
+
+    async def _ask(
+        self, invariant: Invariant, sample: int, *, complete: bool, deadline: float
+    ) -> Sequence[str]:
+        """Return the violations of an invariant.
+
+        Raises:
+            OpError: the target refused, or was too slow.
+            TargetError: there is no connection to it.
+        """
+        backend = await self._connected()
+        while True:
+            run, account = self._facts()
+            scope = Scope(complete, sample, self._rng, run, account)
+            work = Transaction(invariant.check, (scope,), isolation="repeatable read")
+            found: Sequence[str] = (await backend.transact(work, deadline=deadline)).result
+            # What was lost since then is missing in the snapshot, and was not in the account.
+            if not found or self._facts()[1].lost == account.lost:
+                return found
 
     async def _connected(self) -> Backend:
         """Return the connection, made when it is first needed.

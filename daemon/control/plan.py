@@ -15,7 +15,7 @@ from daemon.load.batch import BatchPolicy
 from daemon.load.messages import EnginePlan
 from daemon.load.pool import PoolPolicy
 from daemon.load.schedule import Constant, Poisson, Schedule
-from daemon.ops import POOLS, OpSpec
+from daemon.ops import POOLS, OpSpec, PoolName
 from daemon.target import parse_target
 from daemon.workloads import registry
 from daemon.workloads.base import Identity, Stretch
@@ -46,34 +46,13 @@ def engine_plan(
         found: what else the workload is made of, found in the target.
         recording: False leaves all measuring out.
     """
-    shard, shards, pools = identity.shard, settings.shards, settings.pools
-    writers = share(pools.writers, shard, shards)
-    readers = share(pools.readers, shard, shards)
+    shard, shards = identity.shard, settings.shards
     return EnginePlan(
         identity=identity,
         seed=f"{seed}/{shard}/{identity.epoch}",
         backend=shard_backend(settings, shard, role=f"{identity.run}/{shard}.{identity.epoch}"),
         workload=(settings.workload, {**workload_options(settings), **found}),
-        pools={
-            "writer": PoolPolicy(
-                workers=writers,
-                schedule=schedule(pools.write_rate, pools.arrivals, shard, shards),
-                think_time=pools.write_think_time,
-                max_backlog=pools.max_backlog,
-                op_timeout=pools.op_timeout,
-                full_drops=settings.batch.on_full == "drop",
-                retries=pools.retries,
-                rows_in_flight=pools.rows_in_flight,
-            ),
-            "reader": PoolPolicy(
-                workers=readers,
-                schedule=schedule(pools.read_rate, pools.arrivals, shard, shards),
-                think_time=pools.read_think_time,
-                max_backlog=pools.max_backlog,
-                op_timeout=pools.op_timeout,
-                retries=pools.retries,
-            ),
-        },
+        pools=_pools(settings, shard),
         batch=_batch_policy(settings, shard),
         shards=shards,
         existing=existing,
@@ -121,6 +100,31 @@ def fitted(settings: Settings, ops: Sequence[OpSpec]) -> Settings:
     return settings.model_copy(
         update={"pools": pools.model_copy(update={"writers": writers, "readers": readers})}
     )
+
+
+def _pools(settings: Settings, shard: int) -> Mapping[PoolName, PoolPolicy]:
+    """Return how the pools of one shard take their turns."""
+    shards, pools = settings.shards, settings.pools
+    return {
+        "writer": PoolPolicy(
+            workers=share(pools.writers, shard, shards),
+            schedule=schedule(pools.write_rate, pools.arrivals, shard, shards),
+            think_time=pools.write_think_time,
+            max_backlog=pools.max_backlog,
+            op_timeout=pools.op_timeout,
+            full_drops=settings.batch.on_full == "drop",
+            retries=pools.retries,
+            rows_in_flight=pools.rows_in_flight,
+        ),
+        "reader": PoolPolicy(
+            workers=share(pools.readers, shard, shards),
+            schedule=schedule(pools.read_rate, pools.arrivals, shard, shards),
+            think_time=pools.read_think_time,
+            max_backlog=pools.max_backlog,
+            op_timeout=pools.op_timeout,
+            retries=pools.retries,
+        ),
+    }
 
 
 def schedule(rate: float | None, arrivals: str, shard: int, shards: int) -> Schedule | None:

@@ -48,6 +48,11 @@ class Account(NamedTuple):
         """True when every accepted row has found its end."""
         return self.accepted == self.committed + self.failed + self.abandoned
 
+    @property
+    def lost(self) -> int:
+        """Rows that were accepted and given up."""
+        return self.failed + self.abandoned
+
     def closed(self) -> "Account":
         """Return the account of a process that died: what it left open is abandoned, in doubt."""
         rest = self.accepted - self.committed - self.failed - self.abandoned

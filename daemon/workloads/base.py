@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, Protocol
 
 from daemon.backends.base import Dialect
 from daemon.ops import OpSpec, PoolName, Table, Transaction, Tx, Values
+from daemon.record.account import Account
 
 EPOCH_KEYS = 1 << 40
 """Sequence numbers that one life of a shard may use per worker: a restarted shard begins at
@@ -117,14 +118,14 @@ class Scope(NamedTuple):
         sample: about how many things to look at in a sample; halved when a check took too long.
         rng: draws the sample.
         run: number of the run.
-        missing: rows of the run that are known to have failed, or that may have.
+        account: what became of its rows, as far as that is known.
     """
 
     complete: bool
     sample: int
     rng: Random
     run: int = 0
-    missing: int = 0
+    account: Account = Account()
 
 
 class Invariant(NamedTuple):

@@ -8,6 +8,7 @@ from daemon.backends.base import Backend, Dialect
 from daemon.workloads.base import Consumer, Crowd, Identity, Invariant, Stretch, Workload
 from daemon.workloads.data import Data
 from daemon.workloads.events import Events
+from daemon.workloads.events_invariants import invariants as events_invariants
 from daemon.workloads.ledger.consumers import consumers as ledger_consumers
 from daemon.workloads.ledger.data import DATA
 from daemon.workloads.ledger.invariants import invariants as ledger_invariants
@@ -35,8 +36,8 @@ class Kind(NamedTuple):
             rows: then every writer needs a connection.
         consumers: makes what follows the writes; the keyword arguments are `dialect`, `wall` and
             its own settings. Each runs in one shard.
-        invariants: makes what must be true of its data; the keyword arguments are `dialect` and
-            its own settings.
+        invariants: makes what must be true of its data; the keyword arguments are `dialect`,
+            `under_way` (see `create`) and its own settings.
         look: finds out in the target what it needs to know of that; the keyword arguments are
             `backend`, `seed`, `crowd` and its own settings. Its result are further keyword
             arguments of `make`, plain data. It changes nothing.
@@ -54,7 +55,7 @@ class Kind(NamedTuple):
 
 
 WORKLOADS: Mapping[str, Kind] = {
-    "events": Kind(Events),
+    "events": Kind(Events, invariants=events_invariants),
     "ledger": Kind(
         Ledger,
         writes_rows=False,
@@ -105,9 +106,11 @@ def consumers(
     return WORKLOADS[name].consumers(dialect=dialect, wall=wall, **options)[shard::shards]
 
 
-def invariants(name: str, options: Mapping[str, Any], *, dialect: Dialect) -> Sequence[Invariant]:
+def invariants(
+    name: str, options: Mapping[str, Any], *, dialect: Dialect, under_way: int = 1
+) -> Sequence[Invariant]:
     """Return what must be true of a workload's data."""
-    return WORKLOADS[name].invariants(dialect=dialect, **options)
+    return WORKLOADS[name].invariants(dialect=dialect, under_way=under_way, **options)
 
 
 async def look(

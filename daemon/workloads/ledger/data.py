@@ -128,4 +128,4 @@ def fills(scale: int, seed: int, shape: Mapping[str, Any]) -> Sequence[Fill]:
     )
 
 
-DATA = Data("wallets", least=2, default=1000, unit_bytes=5000, shape=("history",), fills=fills)
+DATA = Data("wallets", least=2, default=1000, unit_bytes=4000, shape=("history",), fills=fills)

@@ -11,7 +11,7 @@ from daemon.workloads.ledger.tables import LEDGER, READ_MODEL, outbox_consumer, 
 
 NAMED = 20  # violations that are told
 EVENTS_PER_SAMPLE = 50  # newest events that are looked at, for each wallet of a sample
-ALL = 1 << 62
+FAR = 1 << 62
 
 # Of the movements in a stretch of the events, what they make per wallet.
 _PER_WALLET = (
@@ -38,29 +38,31 @@ _READ_MODEL = (
     "OR b.balance <> w.opening + coalesce(e.total, 0) + SIGN coalesce(t.total, 0)) "
     f"ORDER BY w.id LIMIT {NAMED}"
 )
-_NEWEST = "SELECT id, request, wallet, other, delta FROM {events} {where} ORDER BY tx DESC, id DESC LIMIT ?"
+# Of the newest events, or of all. They are ordered because PostgreSQL would look for the first few
+# unordered ones row by row, and mostly there is none.
+_NEWEST = "ORDER BY tx DESC, id DESC LIMIT ?"
 _LINES = (
-    f"WITH newest AS ({_NEWEST.replace('{where}', 'WHERE (tx, id) <= (?, ?)')}), lines AS ("
-    "SELECT wallet, id, delta AS amount FROM newest "
-    "UNION ALL SELECT other, id, -delta FROM newest WHERE other <> 0) "
+    "WITH some_events AS (SELECT id, wallet, other, delta FROM {events} WHERE (tx, id) <= (?, ?) NEWEST), "
+    "lines AS (SELECT wallet, id, delta AS amount FROM some_events "
+    "UNION ALL SELECT other, id, -delta FROM some_events WHERE other <> 0) "
 )
 _UNPROJECTED = (
     f"{_LINES}SELECT l.id, l.wallet, l.amount, n.amount FROM lines AS l "
     "LEFT JOIN {entries} AS n ON n.wallet = l.wallet AND n.event = l.id "
-    f"WHERE n.amount IS NULL OR n.amount <> l.amount LIMIT {NAMED}"
+    f"WHERE n.amount IS NULL OR n.amount <> l.amount ORDER BY l.id LIMIT {NAMED}"
 )
 _TWICE = (
-    f"SELECT request, count(*) FROM ({_NEWEST.replace('{where}', '')}) AS newest "
-    f"GROUP BY request HAVING count(*) > 1 LIMIT {NAMED}"
+    "SELECT request, count(*) FROM (SELECT request FROM {events} NEWEST) AS some_events "
+    f"GROUP BY request HAVING count(*) > 1 ORDER BY count(*) DESC LIMIT {NAMED}"
 )
 _UNCLAIMED = (
-    f"SELECT newest.request FROM ({_NEWEST.replace('{where}', '')}) AS newest "
-    f"LEFT JOIN {{requests}} AS r ON r.key = newest.request WHERE r.key IS NULL LIMIT {NAMED}"
+    "SELECT e.request FROM (SELECT request FROM {events} NEWEST) AS e "
+    f"LEFT JOIN {{requests}} AS r ON r.key = e.request WHERE r.key IS NULL ORDER BY e.request LIMIT {NAMED}"
 )
 
 Position = tuple[int, int]
 BEFORE_ALL: Position = (-1, -1)
-AFTER_ALL: Position = (ALL, ALL)
+AFTER_ALL: Position = (FAR, FAR)
 
 
 class _Place(NamedTuple):
@@ -88,8 +90,8 @@ class Checks:
     async def conservation(self, tx: Tx, scope: Scope) -> Sequence[str]:
         """The balances add up to what they opened with, plus credits, minus debits.
 
-        While the load runs only what has changed is added up: the balances less the events after a
-        position stay the same as long as the position does.
+        While the load runs only what has changed is added up: balances less openings less the events
+        after a position stay the same as long as the position does.
         """
         balances, openings = (
             await tx.execute(
@@ -100,7 +102,7 @@ class Checks:
             wanted = openings + await self._outside(tx, BEFORE_ALL)
         elif self._seen is not None:
             position, constant = self._seen
-            wanted = constant + await self._outside(tx, position)
+            wanted = openings + constant + await self._outside(tx, position)
         else:
             wanted = balances
         if balances != wanted:
@@ -111,7 +113,7 @@ class Checks:
             )
         )
         position = (newest[0][0], newest[0][1]) if newest else BEFORE_ALL
-        self._seen = position, balances - await self._outside(tx, position)
+        self._seen = position, balances - openings - await self._outside(tx, position)
         return []
 
     async def balance(self, tx: Tx, scope: Scope) -> Sequence[str]:
@@ -128,9 +130,8 @@ class Checks:
 
     async def one_effect(self, tx: Tx, scope: Scope) -> Sequence[str]:
         """A request has one effect, however often it was made, and every effect has its request."""
-        newest = (_some_events(scope),)
-        twice = await tx.execute(self._sql(_TWICE), newest)
-        unclaimed = await tx.execute(self._sql(_UNCLAIMED), newest)
+        twice = await self._of_events(tx, _TWICE, scope)
+        unclaimed = await self._of_events(tx, _UNCLAIMED, scope)
         problems = [f"request {key} had {effects} effects" for key, effects in twice]
         problems += [f"there is an effect of {key}, which nobody has requested" for (key,) in unclaimed]
         if scope.complete and not problems:
@@ -153,13 +154,13 @@ class Checks:
     async def ledger(self, tx: Tx, scope: Scope) -> Sequence[str]:
         """The entries are those that the events up to the ledger's position make, each once."""
         position = (await self._places(tx))[LEDGER].position
-        found = await tx.execute(self._sql(_UNPROJECTED), (*position, _some_events(scope)))
+        found = await self._of_events(tx, _UNPROJECTED, scope, *position)
         problems = [
             f"event {event} makes an entry of {wanted} for wallet {wallet}, which is {there or 'not there'}"
             for event, wallet, wanted, there in found
         ]
         if scope.complete and not problems:
-            lines = await tx.execute(self._sql(f"{_LINES}SELECT count(*) FROM lines"), (*position, ALL))
+            lines = await self._of_events(tx, f"{_LINES}SELECT count(*) FROM lines", scope, *position)
             entries = await self._count(tx, "entries")
             if lines[0][0] != entries:
                 problems.append(f"the events make {lines[0][0]} entries, and there are {entries}")
@@ -191,6 +192,14 @@ class Checks:
             return 1, self._wallets
         first = 1 + int(scope.rng.random() * (self._wallets - scope.sample + 1))
         return first, first + scope.sample - 1
+
+    async def _of_events(self, tx: Tx, sql: str, scope: Scope, *params: int) -> list[Values]:
+        """Run a statement about the newest events, or all: a limit that is none would sort them."""
+        if scope.complete:
+            return await tx.execute(self._sql(sql.replace("NEWEST", "")), params)
+        return await tx.execute(
+            self._sql(sql.replace("NEWEST", _NEWEST)), (*params, EVENTS_PER_SAMPLE * scope.sample)
+        )
 
     async def _places(self, tx: Tx) -> dict[str, _Place]:
         rows = await tx.execute(self._sql("SELECT consumer, tx, id, consumed FROM {positions}"))
@@ -235,10 +244,6 @@ def invariants(
         Invariant("ledger", checks.ledger),
         Invariant("outbox", checks.outbox),
     )
-
-
-def _some_events(scope: Scope) -> int:
-    return ALL if scope.complete else EVENTS_PER_SAMPLE * scope.sample
 
 
 def _twice(stretch: tuple[Position, Position]) -> Values:

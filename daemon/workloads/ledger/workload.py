@@ -7,7 +7,7 @@ from random import Random
 from daemon.backends.base import Dialect
 from daemon.errors import OpError
 from daemon.ops import Isolation, OpSpec, Table, Transaction, Values
-from daemon.workloads.base import Identity, Schema, Stretch, query
+from daemon.workloads.base import Identity, Schema, query
 from daemon.workloads.keys import DISTRIBUTIONS, Distribution, latest, uniform
 from daemon.workloads.ledger import tables
 from daemon.workloads.ledger.data import request_key
@@ -48,12 +48,8 @@ class Ledger:
         replays: float,
         isolation: Isolation,
         provoke_deadlocks: bool,
-        outbox_consumers: int,  # noqa: ARG002 - of `consumers`
-        poll: float,  # noqa: ARG002 - of `consumers`
-        existing: Sequence[Stretch],  # noqa: ARG002 - no rows are batched
         wall: Callable[[], float],
-        rng: Random,  # noqa: ARG002 - no payloads to prepare
-        under_way: int,  # noqa: ARG002 - no rows are batched
+        **_: object,
     ) -> None:
         """Prepare the statements.
 
@@ -70,12 +66,8 @@ class Ledger:
             replays: share of the requests that repeat a recent one, 0 to below 1.
             isolation: level of the transactions.
             provoke_deadlocks: transfer between few wallets and lock them in any order.
-            outbox_consumers: see `consumers`.
-            poll: see `consumers`.
-            existing: ignored.
             wall: seconds since the Unix epoch.
-            rng: ignored.
-            under_way: ignored.
+            _: what only the consumers, or workloads with rows, need.
         """
         self.ops = (
             *(OpSpec(name, "writer", writes[name]) for name in WRITES),
