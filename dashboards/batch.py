@@ -16,6 +16,7 @@ from dashboards.panels import (
     rising,
 )
 from dashboards.promql import growth, highest, mean, quantile, rate, some, spread, total
+from dashboards.workload import DATA
 
 FAILED = 'outcome="error"'
 LOST = 'outcome=~"failed|abandoned"'
@@ -264,8 +265,8 @@ PAGE = Page(
     name="batch-writer",
     uid="soakd-batch-writer",
     title="soakd · Batch writer",
-    description="Do rows get through, and what makes, slows and fails batches?",
+    description="Do rows get through, what makes, slows and fails batches, and is the data right?",
     marker="soakd_batch_queue_rows",
     instance="soakd",
-    rows=(FIRST, ROWS, MAKING, WRITING, FAILURES),
+    rows=(FIRST, ROWS, MAKING, WRITING, FAILURES, DATA),
 )

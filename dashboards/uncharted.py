@@ -3,13 +3,8 @@
 from collections.abc import Mapping
 
 NOT_CHARTED: Mapping[str, str] = {
-    "soakd_consumer_errors_total": "a consumer that fails falls behind, and alerts look at that",
-    "soakd_consumer_lag_rows": "only workloads with consumers have it; `soakd top` and the summary show it",
-    "soakd_consumer_lag_seconds": "only workloads with consumers have it; the summary shows it",
-    "soakd_consumer_rows_total": "only workloads with consumers have it; the summary shows it",
+    "soakd_consumer_lag_rows": "the age of the oldest of them is charted, and does not depend on the rate",
     "soakd_host_cgroup_throttled_periods_total": "the time that the quota held soakd back says it in seconds",
-    "soakd_invariant_checks_total": "a violation ends the run with its own exit code and is in the summary",
-    "soakd_invariant_violations": "a violation ends the run with its own exit code and is in the summary",
     "soakd_pg_checkpoint_blocks_total": "the time that checkpoints write and sync is what the load feels",
     "soakd_pg_replicas": "the panel of the replication lag has no data without replicas",
     "soakd_pg_replication_lag_seconds": "the lag in bytes is charted; this one grows in idle times too",
