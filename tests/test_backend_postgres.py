@@ -14,11 +14,13 @@ import pytest
 import uvloop
 
 from daemon.backends.postgres import PostgresBackend
+from daemon.backends.postgres_connection import Connection
 from daemon.backends.postgres_copy import RowEncoder
 from daemon.backends.postgres_errors import error_class
+from daemon.backends.postgres_watch import Watch
 from daemon.clock import SystemClock
 from daemon.errors import ErrorClass, OpError, TargetError
-from daemon.ops import Table, Timed, Transaction, Tx, Values
+from daemon.ops import PoolName, Table, Timed, Transaction, Tx, Values
 from tests.faults import Proxy, proxy
 from tests.servers import PASSWORD_ROLE, LocalServer, Server, free_port, pgbouncer
 
@@ -577,6 +579,37 @@ def test_a_quick_restart_while_nobody_looks_goes_unnoticed(private_postgres: Loc
         assert -float("inf") < backend.outage_end <= now()
 
     use(make(private_postgres.url), check)
+
+
+def test_both_pools_are_back_at_the_same_moment(
+    postgres: Server, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the one would catch up with what was due in the outage until the other ends it."""
+
+    async def check(backend: PostgresBackend) -> None:
+        connect = backend._sessions.connect
+
+        async def slow_for_readers(pool: PoolName, watch: Watch) -> Connection:
+            await asyncio.sleep(0.2 if pool == "reader" else 0)
+            return await connect(pool, watch)
+
+        monkeypatch.setattr(backend._sessions, "connect", slow_for_readers)
+        wire.refusing = True
+        wire.reset()
+        give_up = now() + 5
+        while any(backend.connections().values()):
+            assert now() < give_up
+            await asyncio.sleep(0.001)
+        wire.refusing = False
+        while backend.outage_end == float("inf"):
+            assert now() < give_up
+            assert (await failure(backend.transact(write("SELECT 1")))).error_class == "connection"
+            await asyncio.sleep(0.001)
+        await backend.transact(write("SELECT 1"))
+        await backend.transact(read("SELECT 1"))
+
+    with before(postgres) as wire:
+        use(make(through(database, wire.port), writer_connections=10, reader_connections=1), check)
 
 
 def test_a_connection_that_is_killed_is_replaced(database: str) -> None:

@@ -102,7 +102,9 @@ class PostgresBackend:
         try:
             first: PoolName = "writer" if self._pools["writer"].size else "reader"
             # One alone: what is wrong with the target is best told from it.
-            self._sessions.check(await self._connect(first))
+            alone = await self._sessions.connect(first, self._watch)
+            self._pools[first].add(alone)
+            self._sessions.check(alone)
             await self._fill()
         except (psycopg.Error, OSError, TimeoutError) as error:
             await self.close()
@@ -268,29 +270,40 @@ class PostgresBackend:
     async def _fill(self) -> None:
         """Open what is missing, some at a time, and first of all for a pool that has nothing.
 
+        What was opened together is handed out together: a pool that is back before the other would
+        catch up with what was due in the outage until the other ends it.
+
         Raises:
             psycopg.Error, OSError, TimeoutError: one could not be opened; the others are kept.
         """
         while True:
-            wanted = [name for name, pool in self._pools.items() for _ in range(pool.missing)]
+            wanted = sorted(
+                (len(pool.members) + n, name)
+                for name, pool in self._pools.items()
+                for n in range(pool.missing)
+            )
             if not wanted:
                 return
-            wanted.sort(key=lambda name: len(self._pools[name].members))
-            results = await asyncio.gather(
-                *(self._connect(name) for name in wanted[:CONNECTS_AT_ONCE]), return_exceptions=True
-            )
+            opened: list[tuple[PoolName, Connection]] = []
+            opening = (self._open_one(name, opened) for _, name in wanted[:CONNECTS_AT_ONCE])
+            try:
+                results = await asyncio.gather(*opening, return_exceptions=True)
+            finally:
+                for name, connection in opened:
+                    self._pools[name].add(connection)
+                self._end_outage()
             for result in results:
                 if isinstance(result, BaseException):
                     raise result
 
-    async def _connect(self, name: PoolName) -> Connection:
-        connection = await self._sessions.connect(name, self._watch)
-        self._pools[name].add(connection)
+    async def _open_one(self, name: PoolName, opened: list[tuple[PoolName, Connection]]) -> None:
+        opened.append((name, await self._sessions.connect(name, self._watch)))
+
+    def _end_outage(self) -> None:
         if not self._out and any(pool.failed for pool in self._pools.values()):
             for pool in self._pools.values():
                 pool.failed = False
             self._outage_end = self._now()
-        return connection
 
 
 def _left(deadline: float, now: float) -> float:

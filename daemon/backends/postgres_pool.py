@@ -88,10 +88,13 @@ class Pool:
         self.idle.append(connection)
 
     def add(self, connection: Connection) -> None:
-        """Take a new connection in."""
+        """Take a new connection in, unless it has been lost already."""
         self.members.add(connection)
         connection.when_lost = self.lose
-        self.give(connection)
+        if connection.lost:
+            self.lose(connection)
+        else:
+            self.give(connection)
 
     def lose(self, connection: Connection) -> None:
         """Forget a connection. When it was the last one, everybody who waits is told."""
