@@ -101,8 +101,12 @@ def watched(program: str, binaries: Path, folder: Path) -> Iterator[Scene]:
         # First, because it takes five seconds to look for its targets.
         server = stack.enter_context(prometheus.running(program, folder, addresses, SCRAPES))
         database = stack.enter_context(_postgresql(binaries))
-        stack.enter_context(_run_on_postgresql(folder / "postgresql", addresses[POSTGRES], database.url))
+        on_postgresql = stack.enter_context(
+            _run_on_postgresql(folder / "postgresql", addresses[POSTGRES], database.url)
+        )
         on_sqlite = stack.enter_context(_run_on_sqlite(folder / "sqlite", addresses[SQLITE], file))
+        on_postgresql.started()
+        on_sqlite.started()
         _wait(server, 'count(soakd_run_phase{phase="running"} == 1) == 2')
         begin = time.time()
         _quiet_time(server)
