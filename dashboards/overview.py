@@ -73,10 +73,10 @@ FIRST = Row(
         ),
         Stat(
             "Rate ÷ target",
-            "Operations that succeed by operations asked for, of the pool that misses its target most. Below "
-            "99 % the database, or soakd, does not keep up.",
+            "Operations that succeeded by operations asked for, in the shown time, of the pool that missed its "
+            "target most. Below 99 % the database, or soakd, did not keep up.",
             "percentunit",
-            (Query(f"min by (instance) ({OK} / {TARGET})"),),
+            (Query(f"min by (instance) ({average(f'{OK} / {TARGET}')})"),),
             steps=falling(0.95, 0.99),
             none="closed loop: no target",
             decimals=1,
