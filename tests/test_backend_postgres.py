@@ -471,6 +471,12 @@ def test_the_stream_of_a_batch_is_what_binary_copy_wants() -> None:
 # Outages
 
 
+def outages(backend: PostgresBackend) -> tuple[float, float]:
+    """Return how many there were, and how long they have been, s."""
+    counters = backend.figures().counters
+    return counters["soakd_target_outages_total",], counters["soakd_target_outage_seconds_total",]
+
+
 def test_a_server_that_stops_and_starts_is_survived(private_postgres: LocalServer) -> None:
     """Errors of class connection, at once; the end of the outage is known; then everything works again."""
     server = private_postgres
@@ -483,6 +489,7 @@ def test_a_server_that_stops_and_starts_is_survived(private_postgres: LocalServe
             asyncio.create_task(backend.transact(write("SELECT pg_sleep(60)"))),
         ]
         await asyncio.sleep(0.1)
+        began_it = now()
         await asyncio.to_thread(server.stop, "immediate")
         for task in under_way:
             error = await failure(task)
@@ -495,14 +502,21 @@ def test_a_server_that_stops_and_starts_is_survived(private_postgres: LocalServe
             ).error_class == "connection"
             assert now() - began < 0.1
         assert backend.outage_end == float("inf")
+        assert outages(backend)[0] == 1
+        noticed = now()
         await asyncio.sleep(0.5)
         assert backend.outage_end == float("inf")
+        assert outages(backend)[1] >= now() - noticed
         await asyncio.to_thread(server.start)
         accepting = now()
         while backend.outage_end == float("inf"):
             assert now() - accepting < 2.5  # the longest pause, with its jitter, on a busy machine
             await asyncio.sleep(0.01)
         assert backend.outage_end <= now()
+        number, seconds = outages(backend)
+        assert number == 1
+        assert backend.outage_end - noticed <= seconds <= now() - began_it
+        assert outages(backend) == (1, seconds)  # it is over
         await backend.write_rows(ITEMS, [(2, "after")], again=False)
         assert (await backend.transact(read("SELECT count(*) FROM soakd.items"))).result == [(2,)]
 
@@ -577,7 +591,11 @@ def test_a_quick_restart_while_nobody_looks_goes_unnoticed(private_postgres: Loc
             await asyncio.sleep(0.01)
         assert (await backend.transact(read("SELECT 1"))).result == [(1,)]
         assert -float("inf") < backend.outage_end <= now()
+        number, seconds = outages(backend)
+        assert number == 1
+        assert 0 < seconds < now() - began
 
+    began = now()
     use(make(private_postgres.url), check)
 
 
@@ -627,6 +645,7 @@ def test_a_connection_that_is_killed_is_replaced(database: str) -> None:
             assert now() < give_up
             await asyncio.sleep(0.01)
         assert backend.outage_end == -float("inf")
+        assert outages(backend) == (0, 0)
 
     use(make(database), check)
 

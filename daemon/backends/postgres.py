@@ -89,6 +89,8 @@ class PostgresBackend:
         )  # the keeper, and one per connection that is being settled
         self._watch = Watch()
         self._outage_end = -INFINITY
+        self._outages = 0  # that are over,
+        self._outage_seconds = 0.0  # and how long they were, s
         self._encoder = cache(RowEncoder)  # by table; a workload has a few
         self._jitter = Random()
 
@@ -187,8 +189,19 @@ class PostgresBackend:
         return Timed(len(rows), served, done, done - sent)
 
     def figures(self) -> Snapshot:
-        """Return nothing: see `Backend`. A connection of the supervisor's own asks the server."""
-        return Snapshot()
+        """Return the outages, the present one included: see `Backend`.
+
+        All else is asked of the server over a connection of the supervisor's own.
+        """
+        began = self._outage_began
+        out = began < INFINITY
+        present = self._now() - began if out else 0.0
+        return Snapshot(
+            {
+                ("soakd_target_outages_total",): float(self._outages + out),
+                ("soakd_target_outage_seconds_total",): self._outage_seconds + present,
+            }
+        )
 
     def connections(self) -> dict[tuple[PoolName, str], int]:
         """Return the connections in use and idle, and the callers that wait for one, by pool."""
@@ -203,6 +216,10 @@ class PostgresBackend:
     def outage_end(self) -> float:
         """See `Backend`; an outage lasts as long as one of the pools has no connection."""
         return INFINITY if self._out else self._outage_end
+
+    @property
+    def _outage_began(self) -> float:
+        return min(pool.failed_at for pool in self._pools.values())
 
     @property
     def _out(self) -> bool:
@@ -300,10 +317,13 @@ class PostgresBackend:
         opened.append((name, await self._sessions.connect(name, self._watch)))
 
     def _end_outage(self) -> None:
-        if not self._out and any(pool.failed for pool in self._pools.values()):
+        began = self._outage_began
+        if not self._out and began < INFINITY:
             for pool in self._pools.values():
-                pool.failed = False
+                pool.failed_at = INFINITY
             self._outage_end = self._now()
+            self._outages += 1
+            self._outage_seconds += self._outage_end - began
 
 
 def _left(deadline: float, now: float) -> float:

@@ -48,6 +48,7 @@ class Scene(NamedTuple):
         server: the Prometheus that has watched.
         begin: of the watch.
         calm: before the first fault.
+        brief: after an outage that is shorter than the time between two scrapes, and before any other fault.
         end: after the last one, all being well again.
         gone: some time after the soakd on SQLite was stopped.
     """
@@ -55,6 +56,7 @@ class Scene(NamedTuple):
     server: Prometheus
     begin: float
     calm: float
+    brief: float
     end: float
     gone: float
 
@@ -111,6 +113,8 @@ def watched(program: str, binaries: Path, folder: Path) -> Iterator[Scene]:
         begin = time.time()
         _quiet_time(server)
         calm = time.time()
+        _brief_outage(server, database)
+        brief = time.time()
         with _replica(database):
             _wait(server, "soakd_pg_replication_lag_bytes > 0")
             _locks(server, database, file)
@@ -120,7 +124,7 @@ def watched(program: str, binaries: Path, folder: Path) -> Iterator[Scene]:
         end = time.time()
         on_sqlite.signal(signal.SIGTERM)
         _wait(server, f'max_over_time(up{{instance="{SQLITE}"}}[{2 * SCRAPES:.0f}s]) == 0')
-        yield Scene(server, begin, calm, end, time.time())
+        yield Scene(server, begin, calm, brief, end, time.time())
 
 
 def _wait(server: Prometheus, condition: str) -> None:
@@ -220,6 +224,19 @@ def _outage(server: Prometheus, database: LocalServer) -> None:
     _wait(server, f'soakd_target_up{{instance="{POSTGRES}"}} == 0')
     database.start()
     _wait(server, f'soakd_target_up{{instance="{POSTGRES}"}} == 1')
+
+
+def _brief_outage(server: Prometheus, database: LocalServer) -> None:
+    """End all sessions, and take new ones again as soon as they are gone."""
+    name = database.url.rpartition("/")[2]
+    sessions = "FROM pg_stat_activity WHERE datname = %s"
+    with psycopg.connect(database.url, dbname="template1", autocommit=True) as connection:
+        connection.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false".encode())
+        connection.execute(f"SELECT pg_terminate_backend(pid) {sessions}".encode(), (name,))
+        gone = f"SELECT 1 WHERE NOT EXISTS (SELECT {sessions})".encode()
+        eventually(lambda: connection.execute(gone, (name,)).fetchone(), SEEN_WITHIN, "no session")
+        connection.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true".encode())
+    _wait(server, f'soakd_target_outages_total{{instance="{POSTGRES}"}} == 1')
 
 
 @contextmanager
