@@ -16,13 +16,14 @@ COPY daemon daemon
 RUN pip --python /opt/soakd/bin/python install --no-compile --no-index --no-build-isolation --no-deps . \
  && pip --python /opt/soakd/bin/python uninstall --yes \
     editables hatchling packaging pathspec pluggy tomlkit trove-classifiers
-# A third of what is left is of no use at run time: tests, type stubs, sources and headers in C, debug information, and
-# the parts of libraries that soakd does not import.
+# Two fifths of what is left is of no use at run time: tests, type stubs, sources and headers in C, debug information, and
+# the parts of libraries that soakd does not import: of apsw all but SQLite itself, of pygments every language.
 RUN cd /opt/soakd/lib/python3*/site-packages \
  && find . -type d -name tests -prune -exec rm -rf {} + \
  && find . -type f \( -name '*.pyi' -o -name '*.pxd' -o -name '*.pyx' -o -name '*.[ach]' \
     -o -name '*_tests.*.so' -o -name '_simd.*.so' \) -delete \
- && rm -rf numpy/f2py numpy/random apsw/sqlite_extra_binaries \
+ && rm -rf numpy/f2py numpy/random numpy/fft numpy/ma numpy/polynomial numpy/testing \
+    apsw/[!_]* apsw/_unicode.* pygments/lexers/[!_]* \
  && strip --strip-debug uvloop/*.so yaml/*.so
 # Does it still work? A run on SQLite, and all that a run on PostgreSQL would load.
 RUN /opt/soakd/bin/soakd run --target sqlite:////tmp/smoke.db --duration 1s --listen 127.0.0.1:0 \

@@ -73,10 +73,11 @@ FIRST = Row(
         ),
         Stat(
             "Rate ÷ target",
-            "Operations that succeed by operations asked for, of the pool that misses its target most. Below "
-            "99 % the database, or soakd, does not keep up.",
+            "Operations that succeeded by operations asked for, in the shown time, of the pool that missed "
+            "its target most. Below 99 % the database, or soakd, did not keep up.",
             "percentunit",
-            (Query(f"min by (instance) ({OK} / {TARGET})"),),
+            # The target is of the present moment: a soakd that is gone has no tile.
+            (Query(f"min by (instance) ({average(f'{OK} / {TARGET}')} and on (instance, pool) {TARGET})"),),
             steps=falling(0.95, 0.99),
             none="closed loop: no target",
             decimals=1,
@@ -249,6 +250,7 @@ FAILURES = Row(
             stacked=True,
             bars=True,
             none="no errors",
+            width=6,
         ),
         Lines(
             "How many operations fail?",
@@ -263,6 +265,17 @@ FAILURES = Row(
             ),
             steps=FAILING,
             colours=POOLS,
+            width=6,
+        ),
+        Lines(
+            "Was the database away?",
+            "Part of the time in which soakd had no connection to it. A bar of 100 % is an outage of that "
+            "length; a low one is short: a restart of the server, or all connections cut.",
+            "percentunit",
+            (Query(rate("soakd_target_outage_seconds_total"), colour=BAD),),
+            bars=True,
+            top=1,
+            width=6,
         ),
         Lines(
             "What is dropped?",
@@ -275,6 +288,7 @@ FAILURES = Row(
             stacked=True,
             bars=True,
             none="nothing",
+            width=6,
         ),
     ),
 )

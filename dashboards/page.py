@@ -6,7 +6,7 @@ from itertools import count
 from grafana_foundation_sdk.models import dashboard
 
 from dashboards.panels import BAD, NEUTRAL, WARN, Page, Panel, Row
-from dashboards.promql import RATE, SCOPE, SHOWN, among, select
+from dashboards.promql import RATE, SCOPE, SHOWN, among, rate, select
 from dashboards.render import SOURCE, Link, render
 
 TAG = "soakd"
@@ -125,11 +125,9 @@ def _variable(
 def _annotations(backend: str) -> list[dashboard.AnnotationQuery]:
     phase = select("soakd_run_phase")
     begun = f"({phase} == 1 unless ({phase} offset $__interval == 1))"
-    # Before and after the run nobody asks whether the database answers.
-    idle = select("soakd_run_phase", 'phase=~"preparing|finished"')
-    # Grafana asks for about a hundred points: an outage between two of them must not be missed.
-    down = f"1 - min_over_time({select('soakd_target_up')}[{RATE}])"
-    outage = f"({down} unless on (instance) (max_over_time({idle}[{RATE}]) == 1))"
+    # The time without the database goes on growing for as long as an outage lasts, and one that begins
+    # and ends between two scrapes, or between two of the points that Grafana asks for, has made it grow.
+    outage = f"({rate('soakd_target_outage_seconds_total')} > 0)"
     gone = f"(1 - min_over_time(up{{{', '.join(SCOPE)}}}[{RATE}]))"
     info = select("soakd_run_info", f'backend="{backend}"')
     here = f" and on (instance) last_over_time({info}[{SHOWN}])" if backend else ""

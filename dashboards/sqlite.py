@@ -1,7 +1,7 @@
 """The dashboard of SQLite: does the WAL stay small, do checkpoints get through, and who waits for whom?"""
 
 from dashboards.panels import BAD, GOOD, WARN, Heatmap, Lines, Page, Query, Row, Stat, falling, limit, rising
-from dashboards.promql import growth, highest, quantile, quantile_shown, rate, spread, total
+from dashboards.promql import growth, highest, quantile, quantile_shown, rate, some, spread, total
 
 HIT, MISS = 'event="hit"', 'event="miss"'
 ASKED = 'event=~"hit|miss"'
@@ -22,17 +22,19 @@ FIRST = Row(
             "in the way, or checkpoints do not keep up; reads get slower as it grows.",
             "percentunit",
             (Query(f"{WAL} / ({WAL_LIMIT} > 0)"),),
-            steps=rising(1, 2),
+            steps=rising(1.2, 2),
             none=NONE,
             decimals=0,
         ),
         Stat(
             "Not checkpointed",
-            "Frames of the WAL that have not been copied into the database file yet.",
-            "short",
-            (Query(f"{FRAMES} - {COPIED}"),),
-            steps=rising(1, 10_000),
+            "Part of the WAL that has not been copied into the database file yet, by the size at which "
+            "soakd has it started over.",
+            "percentunit",
+            (Query(f"({FRAMES} - {COPIED}) * {PAGE_SIZE} / ({WAL_LIMIT} > 0)"),),
+            steps=rising(0.8, 1.2),
             none=NONE,
+            decimals=0,
         ),
         Stat(
             "Held up",
@@ -44,7 +46,7 @@ FIRST = Row(
                     f" / {growth('soakd_sqlite_checkpoints_total')}"
                 ),
             ),
-            steps=rising(0.1, 0.5),
+            steps=rising(0.5, 0.9),
             none=NONE,
             decimals=0,
         ),
@@ -80,7 +82,7 @@ FIRST = Row(
             "sqlite.cache_size may help.",
             "percentunit",
             (Query(f"{rate('soakd_sqlite_cache_total', HIT)} / {rate('soakd_sqlite_cache_total', ASKED)}"),),
-            steps=falling(0.5, 0.9),
+            steps=falling(0.5, 0.8),
             none=NONE,
             decimals=1,
         ),
@@ -136,7 +138,7 @@ CHECKPOINTS = Row(
             "ops",
             (
                 Query(
-                    rate("soakd_sqlite_checkpoints_total", by="mode, result"),
+                    some(rate("soakd_sqlite_checkpoints_total", by="mode, result")),
                     "{{result}} {{mode}} · {{instance}}",
                 ),
             ),

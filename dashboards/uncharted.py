@@ -9,4 +9,5 @@ NOT_CHARTED: Mapping[str, str] = {
     "soakd_pg_replicas": "the panel of the replication lag has no data without replicas",
     "soakd_pg_replication_lag_seconds": "the lag in bytes is charted; this one grows in idle times too",
     "soakd_pg_temp_files_total": "their bytes are charted; many small files cost little",
+    "soakd_target_outages_total": "the time that outages took is charted; an alert looks at their number",
 }

@@ -14,11 +14,13 @@ import pytest
 import uvloop
 
 from daemon.backends.postgres import PostgresBackend
+from daemon.backends.postgres_connection import Connection
 from daemon.backends.postgres_copy import RowEncoder
 from daemon.backends.postgres_errors import error_class
+from daemon.backends.postgres_watch import Watch
 from daemon.clock import SystemClock
 from daemon.errors import ErrorClass, OpError, TargetError
-from daemon.ops import Table, Timed, Transaction, Tx, Values
+from daemon.ops import PoolName, Table, Timed, Transaction, Tx, Values
 from tests.faults import Proxy, proxy
 from tests.servers import PASSWORD_ROLE, LocalServer, Server, free_port, pgbouncer
 
@@ -469,6 +471,12 @@ def test_the_stream_of_a_batch_is_what_binary_copy_wants() -> None:
 # Outages
 
 
+def outages(backend: PostgresBackend) -> tuple[float, float]:
+    """Return how many there were, and how long they have been, s."""
+    counters = backend.figures().counters
+    return counters["soakd_target_outages_total",], counters["soakd_target_outage_seconds_total",]
+
+
 def test_a_server_that_stops_and_starts_is_survived(private_postgres: LocalServer) -> None:
     """Errors of class connection, at once; the end of the outage is known; then everything works again."""
     server = private_postgres
@@ -481,6 +489,7 @@ def test_a_server_that_stops_and_starts_is_survived(private_postgres: LocalServe
             asyncio.create_task(backend.transact(write("SELECT pg_sleep(60)"))),
         ]
         await asyncio.sleep(0.1)
+        began_it = now()
         await asyncio.to_thread(server.stop, "immediate")
         for task in under_way:
             error = await failure(task)
@@ -493,14 +502,21 @@ def test_a_server_that_stops_and_starts_is_survived(private_postgres: LocalServe
             ).error_class == "connection"
             assert now() - began < 0.1
         assert backend.outage_end == float("inf")
+        assert outages(backend)[0] == 1
+        noticed = now()
         await asyncio.sleep(0.5)
         assert backend.outage_end == float("inf")
+        assert outages(backend)[1] >= now() - noticed
         await asyncio.to_thread(server.start)
         accepting = now()
         while backend.outage_end == float("inf"):
             assert now() - accepting < 2.5  # the longest pause, with its jitter, on a busy machine
             await asyncio.sleep(0.01)
         assert backend.outage_end <= now()
+        number, seconds = outages(backend)
+        assert number == 1
+        assert backend.outage_end - noticed <= seconds <= now() - began_it
+        assert outages(backend) == (1, seconds)  # it is over
         await backend.write_rows(ITEMS, [(2, "after")], again=False)
         assert (await backend.transact(read("SELECT count(*) FROM soakd.items"))).result == [(2,)]
 
@@ -575,8 +591,43 @@ def test_a_quick_restart_while_nobody_looks_goes_unnoticed(private_postgres: Loc
             await asyncio.sleep(0.01)
         assert (await backend.transact(read("SELECT 1"))).result == [(1,)]
         assert -float("inf") < backend.outage_end <= now()
+        number, seconds = outages(backend)
+        assert number == 1
+        assert 0 < seconds < now() - began
 
+    began = now()
     use(make(private_postgres.url), check)
+
+
+def test_both_pools_are_back_at_the_same_moment(
+    postgres: Server, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the one would catch up with what was due in the outage until the other ends it."""
+
+    async def check(backend: PostgresBackend) -> None:
+        connect = backend._sessions.connect
+
+        async def slow_for_readers(pool: PoolName, watch: Watch) -> Connection:
+            await asyncio.sleep(0.2 if pool == "reader" else 0)
+            return await connect(pool, watch)
+
+        monkeypatch.setattr(backend._sessions, "connect", slow_for_readers)
+        wire.refusing = True
+        wire.reset()
+        give_up = now() + 5
+        while any(backend.connections().values()):
+            assert now() < give_up
+            await asyncio.sleep(0.001)
+        wire.refusing = False
+        while backend.outage_end == float("inf"):
+            assert now() < give_up
+            assert (await failure(backend.transact(write("SELECT 1")))).error_class == "connection"
+            await asyncio.sleep(0.001)
+        await backend.transact(write("SELECT 1"))
+        await backend.transact(read("SELECT 1"))
+
+    with before(postgres) as wire:
+        use(make(through(database, wire.port), writer_connections=10, reader_connections=1), check)
 
 
 def test_a_connection_that_is_killed_is_replaced(database: str) -> None:
@@ -594,6 +645,7 @@ def test_a_connection_that_is_killed_is_replaced(database: str) -> None:
             assert now() < give_up
             await asyncio.sleep(0.01)
         assert backend.outage_end == -float("inf")
+        assert outages(backend) == (0, 0)
 
     use(make(database), check)
 

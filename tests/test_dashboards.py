@@ -232,7 +232,7 @@ def test_links_of_panels_lead_to_dashboards_that_exist() -> None:
 def test_annotations_mark_phases_and_outages(name: str) -> None:
     marks = {mark["name"]: mark["expr"] for mark in load(name)["annotations"]["list"]}
     assert "soakd_run_phase" in marks["Run phases"]
-    assert "soakd_target_up" in marks["Outages of the database"]
+    assert "soakd_target_outage_seconds_total" in marks["Outages of the database"]
     assert len(marks) == 3
 
 

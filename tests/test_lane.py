@@ -489,7 +489,7 @@ def test_lanes_can_be_opened_again(run: Runner) -> None:
 
 def test_a_lane_ends_when_its_loop_is_gone(run: Runner) -> None:
     """A loop that was closed without closing the lanes leaves no thread that cannot end."""
-    gate, worker = Gate(), Worker()
+    gate, worker, others = Gate(), Worker(), set(threading.enumerate())
 
     async def main() -> None:
         lanes = lanes_of(worker)
@@ -498,7 +498,7 @@ def test_a_lane_ends_when_its_loop_is_gone(run: Runner) -> None:
         await gate.reached()
 
     run(main())
-    (thread,) = (t for t in threading.enumerate() if t.name == "test-0")
+    (thread,) = set(threading.enumerate()) - others
     gate.open.set()
     thread.join(PATIENCE)
     assert not thread.is_alive()

@@ -75,6 +75,8 @@ def test_what_did_not_happen_is_zero_and_not_missing() -> None:
     assert 'soakd_flushes_total{outcome="error",reason="timeout"} 0.0' in shown
     assert 'soakd_queue_full_total{action="blocked"} 0.0' in shown
     assert 'soakd_retries_total{class="busy"} 0.0' in shown
+    assert "soakd_target_outages_total 0.0" in shown
+    assert "soakd_target_outage_seconds_total 0.0" in shown
     assert 'soakd_ops_dropped_total{pool="writer",reason="backlog"} 0.0' in shown
     assert 'soakd_engine_restarts_total{shard="1"} 0.0' in shown
     assert 'soakd_op_response_seconds_count{op="newest",pool="reader"} 0.0' in shown

@@ -10,6 +10,7 @@ from daemon.config.settings import Settings
 from daemon.control.engines import start_engine
 from daemon.control.run import Run
 from daemon.control.sampling import make_collectors
+from daemon.record.snapshot import Snapshot
 from tests.doubles import ignore
 
 POSTGRES = "postgresql://u@h/db"
@@ -36,6 +37,28 @@ def test_the_engines_that_live_are_known_by_their_process_ids() -> None:
         started[1].process.kill()
         await started[1].process.wait()
         for shard in run.shards:
+            await shard.lives[-1].channel.close()
+            shard.lives[-1].bury()
+
+    asyncio.run(main())
+
+
+def test_an_outage_that_all_shards_see_is_one_outage() -> None:
+    """The greatest count of a shard counts, and shards that have seen nothing take nothing away from it."""
+
+    async def main() -> None:
+        run = make(target="null://", shards=3)
+        started = [await start_engine() for _ in run.shards]
+        for shard, engine, seen in zip(run.shards, started, [(2, 1.5), (2, 1.25), (0, 0)], strict=True):
+            await shard.adopt(engine)
+            keys = ("soakd_target_outages_total",), ("soakd_target_outage_seconds_total",)
+            shard.lives[-1].snapshot = Snapshot(dict(zip(keys, map(float, seen), strict=True)))
+        counters = run.snapshot().counters
+        assert counters["soakd_target_outages_total",] == 2
+        assert counters["soakd_target_outage_seconds_total",] == 1.5
+        for shard, engine in zip(run.shards, started, strict=True):
+            engine.process.kill()
+            await engine.process.wait()
             await shard.lives[-1].channel.close()
             shard.lives[-1].bury()
 

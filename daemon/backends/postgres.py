@@ -88,6 +88,8 @@ class PostgresBackend:
         )  # the keeper, and one per connection that is being settled
         self._watch = Watch()
         self._outage_end = -INFINITY
+        self._outages = 0  # that are over,
+        self._outage_seconds = 0.0  # and how long they were, s
         self._jitter = Random()
 
     async def open(self) -> None:
@@ -100,7 +102,9 @@ class PostgresBackend:
         try:
             first: PoolName = "writer" if self._pools["writer"].size else "reader"
             # One alone: what is wrong with the target is best told from it.
-            self._sessions.check(await self._connect(first))
+            alone = await self._sessions.connect(first, self._watch)
+            self._pools[first].add(alone)
+            self._sessions.check(alone)
             await self._fill()
         except (psycopg.Error, OSError, TimeoutError) as error:
             await self.close()
@@ -183,8 +187,19 @@ class PostgresBackend:
         return Timed(len(rows), served, done, done - sent)
 
     def figures(self) -> Snapshot:
-        """Return nothing: see `Backend`. A connection of the supervisor's own asks the server."""
-        return Snapshot()
+        """Return the outages, the present one included: see `Backend`.
+
+        All else is asked of the server over a connection of the supervisor's own.
+        """
+        began = self._outage_began
+        out = began < INFINITY
+        present = self._now() - began if out else 0.0
+        return Snapshot(
+            {
+                ("soakd_target_outages_total",): float(self._outages + out),
+                ("soakd_target_outage_seconds_total",): self._outage_seconds + present,
+            }
+        )
 
     def connections(self) -> dict[tuple[PoolName, str], int]:
         """Return the connections in use and idle, and the callers that wait for one, by pool."""
@@ -199,6 +214,10 @@ class PostgresBackend:
     def outage_end(self) -> float:
         """See `Backend`; an outage lasts as long as one of the pools has no connection."""
         return INFINITY if self._out else self._outage_end
+
+    @property
+    def _outage_began(self) -> float:
+        return min(pool.failed_at for pool in self._pools.values())
 
     @property
     def _out(self) -> bool:
@@ -268,29 +287,43 @@ class PostgresBackend:
     async def _fill(self) -> None:
         """Open what is missing, some at a time, and first of all for a pool that has nothing.
 
+        What was opened together is handed out together: a pool that is back before the other would
+        catch up with what was due in the outage until the other ends it.
+
         Raises:
             psycopg.Error, OSError, TimeoutError: one could not be opened; the others are kept.
         """
         while True:
-            wanted = [name for name, pool in self._pools.items() for _ in range(pool.missing)]
+            wanted = sorted(
+                (len(pool.members) + n, name)
+                for name, pool in self._pools.items()
+                for n in range(pool.missing)
+            )
             if not wanted:
                 return
-            wanted.sort(key=lambda name: len(self._pools[name].members))
-            results = await asyncio.gather(
-                *(self._connect(name) for name in wanted[:CONNECTS_AT_ONCE]), return_exceptions=True
-            )
+            opened: list[tuple[PoolName, Connection]] = []
+            opening = (self._open_one(name, opened) for _, name in wanted[:CONNECTS_AT_ONCE])
+            try:
+                results = await asyncio.gather(*opening, return_exceptions=True)
+            finally:
+                for name, connection in opened:
+                    self._pools[name].add(connection)
+                self._end_outage()
             for result in results:
                 if isinstance(result, BaseException):
                     raise result
 
-    async def _connect(self, name: PoolName) -> Connection:
-        connection = await self._sessions.connect(name, self._watch)
-        self._pools[name].add(connection)
-        if not self._out and any(pool.failed for pool in self._pools.values()):
+    async def _open_one(self, name: PoolName, opened: list[tuple[PoolName, Connection]]) -> None:
+        opened.append((name, await self._sessions.connect(name, self._watch)))
+
+    def _end_outage(self) -> None:
+        began = self._outage_began
+        if not self._out and began < INFINITY:
             for pool in self._pools.values():
-                pool.failed = False
+                pool.failed_at = INFINITY
             self._outage_end = self._now()
-        return connection
+            self._outages += 1
+            self._outage_seconds += self._outage_end - began
 
 
 def _left(deadline: float, now: float) -> float:

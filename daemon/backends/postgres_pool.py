@@ -21,7 +21,7 @@ class Pool:
         members: all connections, idle and in use; at most `size`.
         waiting: callers that wait; as many as there are callers.
         reason: why there is no connection.
-        failed: it has lost its last connection; for the owner to reset.
+        failed_at: when it lost its last connection, by the clock; inf: it did not; for the owner to reset.
     """
 
     def __init__(self, size: int, clock: Clock, short: asyncio.Event) -> None:
@@ -37,7 +37,7 @@ class Pool:
         self.members: set[Connection] = set()
         self.waiting: deque[asyncio.Future[Connection]] = deque()
         self.reason = "not open"
-        self.failed = False
+        self.failed_at = INFINITY
         self._clock = clock
         self._short = short
 
@@ -88,10 +88,13 @@ class Pool:
         self.idle.append(connection)
 
     def add(self, connection: Connection) -> None:
-        """Take a new connection in."""
+        """Take a new connection in, unless it has been lost already."""
         self.members.add(connection)
         connection.when_lost = self.lose
-        self.give(connection)
+        if connection.lost:
+            self.lose(connection)
+        else:
+            self.give(connection)
 
     def lose(self, connection: Connection) -> None:
         """Forget a connection. When it was the last one, everybody who waits is told."""
@@ -100,7 +103,7 @@ class Pool:
             self.idle.remove(connection)
         self._short.set()
         if not self.members:
-            self.failed = True
+            self.failed_at = min(self.failed_at, self._clock.now())
             self.refuse("the connection to the database is lost")
 
     def refuse(self, reason: str) -> None:

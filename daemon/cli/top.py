@@ -73,6 +73,7 @@ def top(
     if once:
         watcher.once(seconds, keys)
         return ExitCode.OK
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have had it ignored
     signal.signal(signal.SIGTERM, _end)  # as any other end, so that the terminal gets its state back
     with suppress(KeyboardInterrupt):
         watcher.watch(seconds, keys)

@@ -11,7 +11,7 @@ from daemon.control.shards import Listener, Shard
 from daemon.load.messages import EnginePlan
 from daemon.load.vitals import rss_bytes
 from daemon.record.account import Account
-from daemon.record.catalog import PHASES, ROW_OUTCOMES
+from daemon.record.catalog import OUTAGES, PHASES, ROW_OUTCOMES
 from daemon.record.snapshot import Snapshot
 from daemon.workloads.base import Identity, Stretch
 
@@ -122,10 +122,13 @@ class Run:
     def snapshot(self) -> Snapshot:
         """Return the merged figures of all shards, and the supervisor's own."""
         merged = self.beside()
-        for shard in self.shards:
-            merged.merge(shard.snapshot())
+        snapshots = [shard.snapshot() for shard in self.shards]
+        for shard, snapshot in zip(self.shards, snapshots, strict=True):
+            merged.merge(snapshot)
             merged.counters["soakd_engine_restarts_total", str(shard.number)] = shard.restarts
             merged.counters["soakd_engine_gap_seconds_total", str(shard.number)] = shard.gap_seconds
+        for name in OUTAGES:
+            merged.counters[name,] = max(snapshot.counters.get((name,), 0.0) for snapshot in snapshots)
         rows = self.rows()
         for outcome in ROW_OUTCOMES:
             merged.counters["soakd_rows_total", outcome] = getattr(rows, outcome)

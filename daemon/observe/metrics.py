@@ -23,6 +23,7 @@ from daemon.record.catalog import (
     FLUSH_OUTCOMES,
     FLUSH_REASONS,
     METRICS,
+    OUTAGES,
     PHASES,
     QUEUE_FULL_ACTIONS,
     ROW_OUTCOMES,
@@ -147,6 +148,7 @@ def _counter_keys(ops: Sequence[OpSpec], pools: Sequence[str], shards: Sequence[
     yield from (("soakd_ops_dropped_total", pool, reason) for pool in pools for reason in DROP_REASONS)
     yield from (("soakd_rows_total", outcome) for outcome in ROW_OUTCOMES)
     yield ("soakd_rows_in_doubt_total",)
+    yield from ((name,) for name in OUTAGES)
     yield from (
         ("soakd_flushes_total", reason, outcome) for reason in FLUSH_REASONS for outcome in FLUSH_OUTCOMES
     )

@@ -66,6 +66,12 @@ METRICS: Mapping[str, Metric] = {
     ),
     "soakd_supervisor_rss_bytes": Metric("gauge", (), "Resident memory of the supervisor."),
     "soakd_target_up": Metric("gauge", (), "1 while the database answers."),
+    "soakd_target_outages_total": Metric(
+        "counter", (), "Times that the database did not answer; the present one is counted as it begins."
+    ),
+    "soakd_target_outage_seconds_total": Metric(
+        "counter", (), "Time in which the database did not answer, however short: no scrape has to see it."
+    ),
     "soakd_run_phase": Metric("gauge", ("phase",), "1 for the phase that the run is in."),
     "soakd_build_info": Metric("gauge", ("version", "python"), "Versions in use; always 1."),
     "soakd_run_info": Metric("gauge", ("run_id", "backend", "workload"), "What is being run; always 1."),
@@ -76,6 +82,8 @@ METRICS: Mapping[str, Metric] = {
     **WORKLOADS,
 }
 
+# Counted by each engine for itself; an outage that several have seen is one.
+OUTAGES = ("soakd_target_outages_total", "soakd_target_outage_seconds_total")
 # Closed sets of label values; the pools, operations, outcomes and error classes stand in `ops` and `errors`.
 ROW_OUTCOMES = ("accepted", "committed", "failed", "abandoned")
 FLUSH_REASONS = ("size", "timeout", "group", "drain")

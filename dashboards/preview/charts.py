@@ -54,6 +54,7 @@ def _time_axis(axes: Axes, shown: Shown) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(4))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda at, _: clock(at)))
     axes.tick_params(colors=look.FAINT, labelsize=SMALLER, length=0, pad=2)
+    axes.tick_params(axis="x", pad=5)
     axes.set_facecolor(look.CARD)
     for side in axes.spines.values():
         side.set_visible(False)
@@ -157,7 +158,7 @@ def _legend(axes: Axes, lines: Sequence[Line]) -> None:
         texts[-1] += f"  … and {len(more)} more"
     left = -46 / axes.get_window_extent().width  # below the numbers of the scale
     axes.legend(
-        handles, texts, loc="upper left", bbox_to_anchor=(left, -0.1), ncol=min(len(texts), 2),
+        handles, texts, loc="upper left", bbox_to_anchor=(left, -0.12), ncol=min(len(texts), 2),
         fontsize=SMALLER, frameon=False, labelcolor=look.TEXT, handlelength=1.1, columnspacing=1.0,
         borderpad=0, borderaxespad=0.2, labelspacing=0.25,
     )  # fmt: skip

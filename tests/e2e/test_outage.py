@@ -40,7 +40,7 @@ def test_a_crash_of_the_server_is_counted_and_the_rate_afterwards_is_not_exceede
     run.signal(signal.SIGTERM)
     assert run.wait() == 0, run.stderr
 
-    last = seen[-1][1]
+    last, summary = seen[-1][1], run.summary
     assert total(down, "soakd_op_errors_total", "class=connection") > 0
     for pool, rate in (("writer", WRITE_RATE), ("reader", READ_RATE)):
         for at, later in seen:
@@ -51,7 +51,8 @@ def test_a_crash_of_the_server_is_counted_and_the_rate_afterwards_is_not_exceede
                     bound = rate * (at - before + 0.5) * 1.02
                     assert started_ops(later, pool) - started_ops(earlier, pool) <= bound
     assert total(last, "soakd_ops_dropped_total", "pool=writer", "reason=outage") > 0
-    summary = run.summary
+    assert total(down, "soakd_target_outages_total") == total(last, "soakd_target_outages_total") == 1
+    assert 1 <= total(last, "soakd_target_outage_seconds_total") < summary["duration_seconds"]
     assert balanced(summary["rows"])
     assert summary["ops"]["by_key"]["errors"]["connection"] > 0
     assert verified(server.url)[0].stored == summary["rows"]["committed"]

@@ -16,14 +16,25 @@ from matplotlib.text import Text
 
 from dashboards.preview.charts import draw
 from dashboards.preview.figures import Shown
-from dashboards.reading import load, names, panels
+from dashboards.reading import load, names, panels, targets
 from tests import prometheus
-from tests.e2e.watched import EVERYTHING, POSTGRES, SQLITE, Place, Scene, has_statements, watched
+from tests.e2e.watched import (
+    EVERYTHING,
+    POSTGRES,
+    RATE_INTERVAL,
+    SCRAPES,
+    SQLITE,
+    Place,
+    Scene,
+    has_statements,
+    watched,
+)
 
 pytestmark = pytest.mark.skipif(
     not prometheus.CONFIGURATION.exists(), reason="deploy/prometheus.yml is not there"
 )
 
+GONE = RATE_INTERVAL + SCRAPES  # s after which no rate reaches back to the last scrape
 # Empty at first, and the fault or the time that fills each.
 FAULTY: Mapping[Place, str] = {
     ("soak-overview", "Which errors are there?", "A"): "outage",
@@ -60,6 +71,7 @@ OPTIONAL: frozenset[Place] = frozenset(
 TRACES = [
     ("soak-overview", "Which errors are there?", {"instance": POSTGRES, "class": "connection"}),
     ("soak-overview", "What is dropped?", {"instance": POSTGRES, "reason": "outage"}),
+    ("soak-overview", "Was the database away?", {"instance": POSTGRES}),
     ("soak-overview", "What is dropped?", {"instance": SQLITE, "reason": "queue_full"}),
     ("soak-overview", "How many operations fail?", {"instance": POSTGRES, "pool": "reader"}),
     ("soak-overview", "Dropped", {"instance": SQLITE}),
@@ -128,6 +140,25 @@ def test_panels_that_wait_for_a_fault_have_one() -> None:
     assert {place[:2] for place in FAULTY} <= {(name, title) for name, title, _ in TRACES}
 
 
+def test_an_outage_between_two_scrapes_is_marked_and_counted(scene: Scene) -> None:
+    """On every dashboard about it, and not before it was."""
+    for name in set(names()) - {"sqlite-wal"}:
+        marks = {mark["name"]: mark["expr"] for mark in load(name)["annotations"]["list"]}
+        marked = {
+            at
+            for one in scene.data(marks["Outages of the database"], scene.brief + 2 * SCRAPES)
+            for at, value in one.points
+            if value > 0
+        }
+        assert marked
+        assert min(marked) > scene.calm
+    (lasted,) = scene.server.at(f'soakd_target_outage_seconds_total{{instance="{POSTGRES}"}}', scene.brief)
+    ((_, seconds),) = lasted.points
+    assert 0 < seconds < scene.brief - scene.calm
+    (number,) = scene.server.at(f'soakd_target_outages_total{{instance="{POSTGRES}"}}', scene.end)
+    assert number.points[0][1] == 2
+
+
 def test_phases_outages_and_a_missing_soakd_are_marked(scene: Scene) -> None:
     marks = {mark["name"]: mark["expr"] for mark in load("soak-overview")["annotations"]["list"]}
 
@@ -140,9 +171,21 @@ def test_phases_outages_and_a_missing_soakd_are_marked(scene: Scene) -> None:
         }
 
     assert marked("Run phases", "phase", 0) >= {"running"}
-    assert marked("Outages of the database", "instance", scene.calm) == {POSTGRES}
+    assert marked("Outages of the database", "instance", scene.brief + 2 * RATE_INTERVAL) == {POSTGRES}
     assert SQLITE in marked("soakd not reached", "instance", scene.end)
     assert not marked("Outages of the database", "instance", scene.end)
+
+
+@pytest.mark.parametrize("title", ["State", "Database", "Rate ÷ target", "Slowest p99", "Batch queue"])
+def test_a_tile_of_a_soakd_that_is_gone_shows_nothing(scene: Scene, title: str) -> None:
+    """Rather than what it was, for as long as the shown time reaches back."""
+    (tile,) = (target for target in targets(load("soak-overview")) if target.panel == title)
+    assert {one.labels["instance"] for one in scene.data(tile.expr, scene.end, instant=True)} == {
+        POSTGRES,
+        SQLITE,
+    }
+    shown = {one.labels["instance"] for one in scene.data(tile.expr, scene.gone + GONE, instant=True)}
+    assert shown <= {POSTGRES}
 
 
 @pytest.mark.parametrize("name", names())

@@ -135,6 +135,23 @@ def test_signals_end_it_and_the_terminal_is_as_before(
     assert terminal.present == terminal.state
 
 
+def test_ctrl_c_ends_it_also_when_it_was_ignored_by_who_started_it(soakd: Start, tmp_path: Path) -> None:
+    """As a shell has it for what is started in the background; a program on a terminal is not there."""
+    run = soakd("--target", f"sqlite:///{tmp_path}/load.db", "--duration", "60s").started()
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        terminal = Terminal(tmp_path, run.url, "--interval", "200ms")
+    finally:
+        signal.signal(signal.SIGINT, before)
+    try:
+        terminal.shows("from buckets of the last")
+        terminal.process.send_signal(signal.SIGINT)
+        assert terminal.ends() == 0
+        assert terminal.present == terminal.state
+    finally:
+        terminal.close()
+
+
 def test_a_soakd_that_goes_away_is_told_and_looked_for_until_it_is_back(soakd: Start, tmp_path: Path) -> None:
     """Another run on the same port is a new picture."""
     port = free_port()

@@ -48,6 +48,7 @@ class Scene(NamedTuple):
         server: the Prometheus that has watched.
         begin: of the watch.
         calm: before the first fault.
+        brief: after an outage that is shorter than the time between two scrapes, and before any other fault.
         end: after the last one, all being well again.
         gone: some time after the soakd on SQLite was stopped.
     """
@@ -55,6 +56,7 @@ class Scene(NamedTuple):
     server: Prometheus
     begin: float
     calm: float
+    brief: float
     end: float
     gone: float
 
@@ -101,12 +103,18 @@ def watched(program: str, binaries: Path, folder: Path) -> Iterator[Scene]:
         # First, because it takes five seconds to look for its targets.
         server = stack.enter_context(prometheus.running(program, folder, addresses, SCRAPES))
         database = stack.enter_context(_postgresql(binaries))
-        stack.enter_context(_run_on_postgresql(folder / "postgresql", addresses[POSTGRES], database.url))
+        on_postgresql = stack.enter_context(
+            _run_on_postgresql(folder / "postgresql", addresses[POSTGRES], database.url)
+        )
         on_sqlite = stack.enter_context(_run_on_sqlite(folder / "sqlite", addresses[SQLITE], file))
+        on_postgresql.started()
+        on_sqlite.started()
         _wait(server, 'count(soakd_run_phase{phase="running"} == 1) == 2')
         begin = time.time()
         _quiet_time(server)
         calm = time.time()
+        _brief_outage(server, database)
+        brief = time.time()
         with _replica(database):
             _wait(server, "soakd_pg_replication_lag_bytes > 0")
             _locks(server, database, file)
@@ -116,7 +124,7 @@ def watched(program: str, binaries: Path, folder: Path) -> Iterator[Scene]:
         end = time.time()
         on_sqlite.signal(signal.SIGTERM)
         _wait(server, f'max_over_time(up{{instance="{SQLITE}"}}[{2 * SCRAPES:.0f}s]) == 0')
-        yield Scene(server, begin, calm, end, time.time())
+        yield Scene(server, begin, calm, brief, end, time.time())
 
 
 def _wait(server: Prometheus, condition: str) -> None:
@@ -216,6 +224,19 @@ def _outage(server: Prometheus, database: LocalServer) -> None:
     _wait(server, f'soakd_target_up{{instance="{POSTGRES}"}} == 0')
     database.start()
     _wait(server, f'soakd_target_up{{instance="{POSTGRES}"}} == 1')
+
+
+def _brief_outage(server: Prometheus, database: LocalServer) -> None:
+    """End all sessions, and take new ones again as soon as they are gone."""
+    name = database.url.rpartition("/")[2]
+    sessions = "FROM pg_stat_activity WHERE datname = %s"
+    with psycopg.connect(database.url, dbname="template1", autocommit=True) as connection:
+        connection.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false".encode())
+        connection.execute(f"SELECT pg_terminate_backend(pid) {sessions}".encode(), (name,))
+        gone = f"SELECT 1 WHERE NOT EXISTS (SELECT {sessions})".encode()
+        eventually(lambda: connection.execute(gone, (name,)).fetchone(), SEEN_WITHIN, "no session")
+        connection.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true".encode())
+    _wait(server, f'soakd_target_outages_total{{instance="{POSTGRES}"}} == 1')
 
 
 @contextmanager
