@@ -5,6 +5,7 @@ import secrets
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from daemon import __version__, ledger
@@ -22,7 +23,7 @@ from daemon.control.settle import Books, settle
 from daemon.control.shards import Shard
 from daemon.control.signals import Signals
 from daemon.control.summarize import check_writable, summarize, write_summary
-from daemon.errors import DataLossError, ExitCode, OpError, TargetError
+from daemon.errors import DataLossError, ExitCode, OpError, TargetError, UsageError
 from daemon.stretches import readable
 from daemon.target import parse_target
 from daemon.workloads.base import Identity, Workload
@@ -78,10 +79,11 @@ async def conduct(
             screen.note("run.unsettled", reason=books.problem, in_doubt=books.total.in_doubt)
         run.enter("finished")
         summary = summarize(run, books, workload.ops)
-        await screen.end(summary)
-        if settings.summary:
-            write_summary(settings.summary, summary)
-        return _verdict(books, signals)
+        unwritten = _write(settings.summary, summary)
+        if unwritten:
+            screen.note("summary.failed", reason=str(unwritten))
+        await screen.end(summary, file=None if unwritten else settings.summary)
+        return verdict(books, signals, unwritten)
 
 
 def _kill(shards: list[Shard]) -> None:
@@ -179,7 +181,29 @@ async def _close_books(run: Run, workload: Workload, signals: Signals) -> Books:
     return Books(accounts, 0, "the second signal came before the target took the accounts")
 
 
-def _verdict(books: Books, signals: Signals) -> int:
+def _write(path: Path | None, summary: dict[str, Any]) -> UsageError | None:
+    """Write the summary if it is asked for; return why that cannot be done, for the verdict."""
+    try:
+        if path:
+            write_summary(path, summary)
+    except UsageError as error:
+        return error
+    return None
+
+
+def verdict(books: Books, signals: Signals, unwritten: UsageError | None) -> int:
+    """Return the exit code of a run, or raise the worst of what was wrong with it.
+
+    Args:
+        books: its closed accounts.
+        signals: what it was told.
+        unwritten: why its summary is not where it should be.
+
+    Raises:
+        DataLossError: acknowledged rows are missing.
+        TargetError: the accounts are not in the target.
+        UsageError: `unwritten`.
+    """
     if books.lost:
         raise DataLossError(
             f"{books.lost} acknowledged rows are not in the target: see `soakd verify` for which workers"
@@ -192,4 +216,6 @@ def _verdict(books: Books, signals: Signals) -> int:
             "`soakd verify` has nothing to compare with; "
             f"{books.total.in_doubt} rows stay in doubt, see the summary"
         )
+    if unwritten:
+        raise unwritten
     return ExitCode.OK
