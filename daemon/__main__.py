@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from daemon.cli.streams import open_streams
+from daemon.cli.streams import open_streams, unwritten
 from daemon.errors import ExitCode, SoakdError
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
@@ -19,7 +19,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: the command line without the program's name; None takes the process's.
     """
     open_streams()
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    code = _guarded(list(sys.argv[1:] if arguments is None else arguments))
+    problem = unwritten()
+    if problem is not None:
+        _complain(f"standard output was not taken ({problem}); make room there, or send it elsewhere")
+        return code or ExitCode.USAGE
+    return code
+
+
+def _guarded(given: Sequence[str]) -> int:
     try:
         return _run(given)
     except SoakdError as error:
@@ -50,7 +58,6 @@ def _run(arguments: Sequence[str]) -> int:
         return ExitCode.USAGE
     except typer.Abort:
         return INTERRUPTED
-    sys.stdout.flush()
     return code if isinstance(code, int) else ExitCode.OK
 
 

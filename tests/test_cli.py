@@ -490,6 +490,34 @@ def test_a_reader_that_stops_reading_does_not_change_the_exit_code(
         assert done.stderr.count(b"\n") == (code != 0), done.stderr
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        ("config schema", 2),
+        ("--help", 2),
+        ("check --json --target sqlite:////missing/load.db", 3),
+        ("run --json --target null:// --duration 100ms --listen 127.0.0.1:0", 2),
+    ],
+)
+def test_a_full_disk_under_standard_output_is_told_in_a_line(words: str, code: int) -> None:
+    """It is no bug of soakd, and what the command found out is still its exit code."""
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "daemon", *words.split()],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            check=False,
+            timeout=60,
+            text=True,
+            env={**PLAIN, "PYTHONPATH": str(ROOT)},
+        )
+    assert done.returncode == code
+    *others, last = done.stderr.splitlines()
+    assert last.startswith("soakd: error: standard output was not taken (No space left on device)")
+    assert len(others) == (code != 2)
+
+
 def test_colours_are_left_out_when_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     """NO_COLOR counts even on a terminal."""
     from rich.console import Console
