@@ -438,6 +438,20 @@ def test_only_a_plain_health_check_takes_the_short_way(
     assert isinstance(simple_question(arguments, environ), Question) is simple
 
 
+def test_the_entry_loads_nothing_before_an_interrupt_would_be_caught() -> None:
+    """Ctrl-C while libraries are loaded is no traceback."""
+    probe = "import sys, daemon.__main__; print(sorted(name for name in sys.modules if name.startswith('daemon')))"
+    done = subprocess.run(
+        [sys.executable, "-c", probe],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env={**PLAIN, "PYTHONPATH": str(ROOT)},
+    )
+    assert done.stdout == "['daemon', 'daemon.__main__']\n"
+
+
 def test_a_command_does_not_load_the_others() -> None:
     """Help comes without the HTTP server, the scheduler and the databases' libraries."""
     heavy = "{'uvicorn', 'starlette', 'apscheduler', 'apsw', 'psycopg', 'numpy'}"
