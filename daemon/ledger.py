@@ -106,6 +106,24 @@ def taken(name: str) -> TargetError:
     )
 
 
+def going_on(run: int) -> TargetError:
+    """Return what is to be said when the tables are to be dropped while a run uses them."""
+    return TargetError(f"run {run} is going on in this target: stop it before --clean, or use another target")
+
+
+def check_version(newest: int) -> None:
+    """Refuse tables that this soakd does not know.
+
+    Raises:
+        TargetError: they were made by a newer one.
+    """
+    if newest > SCHEMA_VERSION:
+        raise TargetError(
+            f"the target's tables are of version {newest}, made by a newer soakd; this one knows "
+            f"{SCHEMA_VERSION}: update soakd, or use another target"
+        )
+
+
 async def versions(backend: Backend) -> dict[str, str]:
     """Return what the database says that it is: `server_version` or `sqlite_version`."""
     statements = {
@@ -146,16 +164,27 @@ async def save_accounts(backend: Backend, accounts: Mapping[Identity, Account]) 
         await _do(backend, _insert, backend.dialect.insert(ACCOUNTS, again=True), rows)
 
 
-async def finish(backend: Backend, run: int, stop_reason: str) -> None:
-    """Note that a run has ended.
+async def finish(backend: Backend, run: int, stop_reason: str) -> bool:
+    """Note that a run has ended; return False when it is not known there any more.
 
     Raises:
         OpError: the target refused.
     """
     if backend.dialect.name == "null":
-        return
-    sql = backend.dialect.sql("UPDATE {runs} SET stop_reason = ? WHERE run = ?", runs="runs")
-    await _do(backend, _insert, sql, ((stop_reason, run),))
+        return True
+    sql = backend.dialect.sql("UPDATE {r} SET stop_reason = ? WHERE run = ? RETURNING run", r="runs")
+    return bool(await _do(backend, _rows, sql, (stop_reason, run)))
+
+
+async def withdraw(backend: Backend, run: int) -> None:
+    """Forget a run that was registered and never began.
+
+    Raises:
+        OpError: the target refused.
+    """
+    if backend.dialect.name != "null":
+        sql = backend.dialect.sql("DELETE FROM {runs} WHERE run = ?", runs="runs")
+        await _do(backend, _insert, sql, ((run,),))
 
 
 async def finish_alone(backend: Backend, run: int) -> None:
@@ -169,12 +198,11 @@ async def finish_alone(backend: Backend, run: int) -> None:
     """
     if backend.dialect.name == "null":
         return
-    sql = backend.dialect.sql(
+    alone = (
         "UPDATE {runs} SET stop_reason = ? WHERE run = ? AND stop_reason = ? "
-        "AND shards = (SELECT count(DISTINCT shard) FROM {accounts} WHERE run = ?)",
-        runs="runs",
-        accounts="accounts",
+        "AND shards = (SELECT count(DISTINCT shard) FROM {accounts} WHERE run = ?)"
     )
+    sql = backend.dialect.sql(alone, runs="runs", accounts="accounts")
     await _do(backend, _insert, sql, ((ORPHANED, run, RUNNING, run),))
 
 
@@ -237,10 +265,9 @@ async def load_run(backend: Backend, wanted: int | None = None) -> RunRecord:
     dialect = backend.dialect
     if not await _ask(backend, _exists, dialect, RUNS.name):
         raise UsageError("soakd has never run against this target: there is nothing to look at")
-    names = ", ".join(name for name, _ in RUNS.columns)
-    newest = await _ask(
-        backend, _rows, dialect.sql(f"SELECT {names} FROM {{r}} ORDER BY run DESC", r="runs"), ()
-    )
+    columns = ", ".join(name for name, _ in RUNS.columns)
+    sql = dialect.sql(f"SELECT {columns} FROM {{r}} ORDER BY run DESC", r="runs")
+    newest = await _ask(backend, _rows, sql, ())
     found = [row for row in newest if wanted in (None, row[0])]
     if not found:
         known = ", ".join(str(row[0]) for row in newest[:5]) or "none"
@@ -259,8 +286,7 @@ async def _ask(backend: Backend, fn: TxFn, *args: object) -> Any:  # noqa: ANN40
 
 
 async def _do(backend: Backend, fn: TxFn, *args: object) -> Any:  # noqa: ANN401 - whatever fn returns
-    timed = await backend.transact(Transaction(fn, args, read_only=False))
-    return timed.result
+    return (await backend.transact(Transaction(fn, args, read_only=False))).result
 
 
 async def _rows(tx: Tx, sql: str, params: Sequence[object]) -> list[Values]:
@@ -288,6 +314,14 @@ async def _prepare(tx: Tx, dialect: Dialect, workload: Workload, clean: bool) ->
             await tx.execute("CREATE SCHEMA soakd")
     mine = await _mine(tx, dialect)
     if clean:
+        if dialect.name == "postgres" and RUNS.name in mine and await _exists(tx, dialect, RUNS.name):
+            going = await tx.execute(
+                f"SELECT run FROM {dialect.table(RUNS.name)} WHERE stop_reason = %s AND EXISTS (SELECT "
+                "FROM pg_stat_activity WHERE application_name LIKE '%% ' || run || '/%%')",
+                (RUNNING,),
+            )
+            if going:
+                raise going_on(going[0][0])
         for name in mine:
             await tx.execute(f"DROP TABLE IF EXISTS {dialect.table(name)}")
         mine = set()
@@ -304,12 +338,7 @@ async def _mine(tx: Tx, dialect: Dialect) -> set[str]:
     if not await _exists(tx, dialect, OBJECTS.name):
         return set()
     rows = await tx.execute(dialect.sql("SELECT name, version FROM {o}", o=OBJECTS.name))
-    newest = max((version for _, version in rows), default=0)
-    if newest > SCHEMA_VERSION:
-        raise TargetError(
-            f"the target's tables are of version {newest}, made by a newer soakd; this one knows "
-            f"{SCHEMA_VERSION}: update soakd, or use another target"
-        )
+    check_version(max((version for _, version in rows), default=0))
     return {name for name, _ in rows}
 
 

@@ -6,7 +6,6 @@ from typing import NamedTuple
 from daemon import ledger
 from daemon.backends.base import POSTGRES, Backend
 from daemon.check.finding import Finding
-from daemon.check.sqlite import check_version
 from daemon.errors import OpError, TargetError
 from daemon.ops import Transaction, Tx
 
@@ -188,7 +187,7 @@ def judge_rights(rights: Rights, user: str, database: str) -> Iterator[Finding]:
         )
         return
     try:
-        check_version(rights.newest)
+        ledger.check_version(rights.newest)
     except TargetError as error:
         yield Finding(name, "fail", str(error))
         return

@@ -3,13 +3,13 @@
 import asyncio
 import secrets
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from daemon import __version__, ledger
-from daemon.check.sqlite import refuse_foreign
+from daemon.check.sqlite import refuse_foreign, refuse_running
 from daemon.clock import Clock
 from daemon.config.settings import Settings
 from daemon.control import plan
@@ -100,7 +100,23 @@ async def _cancel(task: asyncio.Future[Any]) -> None:
 
 async def _make_ready(run: Run, workload: Workload) -> None:
     await _prepare(run, workload)
-    await asyncio.gather(*(shard.connect() for shard in run.shards))
+    try:
+        await asyncio.gather(*(shard.connect() for shard in run.shards))
+    except (TargetError, asyncio.CancelledError):
+        await _withdraw(run)
+        raise
+
+
+async def _withdraw(run: Run) -> None:
+    """Forget a run that never began, if the target lets us."""
+    backend = plan.make_backend(run.settings, run.clock)
+    with suppress(OpError, TargetError, TimeoutError):
+        async with asyncio.timeout(ABORT_WITHIN):
+            await backend.open()
+            try:
+                await ledger.withdraw(backend, run.number)
+            finally:
+                await backend.close()
 
 
 async def _prepare(run: Run, workload: Workload) -> None:
@@ -111,16 +127,18 @@ async def _prepare(run: Run, workload: Workload) -> None:
     if file is not None:
         needed = ledger.names(backend.dialect, workload)
         await asyncio.to_thread(refuse_foreign, file, needed, settings.sqlite.busy_timeout)
+        if settings.clean:
+            await asyncio.to_thread(refuse_running, file)
     await backend.open()
     try:
         await ledger.prepare(backend, workload, clean=settings.clean)
         run.versions = await ledger.versions(backend)
+        if not settings.pools.writers:
+            run.existing = await readable(backend, workload.tables[0])
         record = ledger.RunRecord(
             run.number, __version__, settings.workload, settings.pools.writers, settings.shards, "", {}
         )
         run.number = await ledger.register(backend, record)
-        if not settings.pools.writers:
-            run.existing = await readable(backend, workload.tables[0])
     except OpError as error:
         raise TargetError(f"cannot prepare the target: {error}") from error
     finally:
@@ -205,9 +223,8 @@ def verdict(books: Books, signals: Signals, unwritten: UsageError | None) -> int
         UsageError: `unwritten`.
     """
     if books.lost:
-        raise DataLossError(
-            f"{books.lost} acknowledged rows are not in the target: see `soakd verify` for which workers"
-        )
+        why = books.problem or "see `soakd verify` for which workers"
+        raise DataLossError(f"{books.lost} acknowledged rows are not in the target: {why}")
     if signals.second:
         return 128 + signals.second
     if books.problem:
