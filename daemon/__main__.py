@@ -1,87 +1,24 @@
-"""Entry of the command `soakd` and of `python -m daemon`: exit codes, and one line for each failure."""
+"""Entry of the command `soakd` and of `python -m daemon`."""
 
-import os
 import sys
 from collections.abc import Sequence
-
-from daemon.cli.streams import open_streams
-from daemon.errors import ExitCode, SoakdError
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return the exit code; what went wrong is told on stderr, line by line.
-
-    The code says how the command went, whether or not somebody read its output to the end.
+    """Run one command and return the exit code.
 
     Args:
         arguments: the command line without the program's name; None takes the process's.
     """
-    open_streams()
-    given = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        return _run(given)
-    except SoakdError as error:
-        _complain(str(error))
-        return error.exit_code
+        # Imported here, and next to nothing above, so that an interrupt meanwhile is no traceback.
+        from daemon.cli.command import command  # noqa: PLC0415
+
+        return command(sys.argv[1:] if arguments is None else arguments)
     except KeyboardInterrupt:
         return INTERRUPTED
-    except Exception as error:  # noqa: BLE001 - the last boundary: a bug must not end in a page of traceback
-        _confess(error)
-        return ExitCode.BUG
-
-
-def _run(arguments: Sequence[str]) -> int:
-    if arguments[:1] == ["health"] and (answer := _quick_health(arguments[1:])) is not None:
-        return answer
-    # Imported here so that an interrupt or a bug while importing is caught as well.
-    import typer  # noqa: PLC0415
-
-    from daemon.cli.app import COMMANDS, build_app  # noqa: PLC0415
-
-    try:
-        code = build_app(arguments, os.environ)(args=arguments, prog_name="soakd", standalone_mode=False)
-    except typer.TyperException as error:
-        command = f"soakd {arguments[0]}" if arguments and arguments[0] in COMMANDS else "soakd"
-        text = " ".join(error.format_message().split()).rstrip(".")
-        if text:  # empty when nothing was asked for, and the help has been shown
-            _complain(f"{text[:1].lower()}{text[1:]}; see `{command} --help`")
-        return ExitCode.USAGE
-    except typer.Abort:
-        return INTERRUPTED
-    sys.stdout.flush()
-    return code if isinstance(code, int) else ExitCode.OK
-
-
-def _quick_health(arguments: Sequence[str]) -> int | None:
-    """Do a plain `soakd health` without the command line's libraries; None leaves it to them."""
-    from daemon.cli import probe  # noqa: PLC0415
-
-    question = probe.simple_question(arguments, os.environ)
-    if question is None:
-        return None
-    line, well = probe.report(question)
-    print(line, file=sys.stdout if well else sys.stderr)
-    return ExitCode.OK if well else ExitCode.BUG
-
-
-def _complain(message: str) -> None:
-    for line in message.splitlines() or ["failed without saying why"]:
-        print(f"soakd: error: {line}", file=sys.stderr)  # noqa: T201 - the command line is where text is printed
-
-
-def _confess(error: Exception) -> None:
-    from daemon.target import redact  # noqa: PLC0415
-
-    detail = redact(" ".join(f"{type(error).__name__}: {error}".split()))
-    _complain(
-        f"this is a bug in soakd ({detail[:300]}); run it again with SOAKD_DEBUG=1 and report what it prints"
-    )
-    if os.environ.get("SOAKD_DEBUG") == "1":
-        import traceback  # noqa: PLC0415
-
-        sys.stderr.write(redact("".join(traceback.format_exception(error))))
 
 
 if __name__ == "__main__":

@@ -78,6 +78,11 @@ def run_number(wall: float) -> int:
     return int(time.strftime("%Y%m%d%H%M%S", time.gmtime(whole))) * 1000 + int(fraction * 1000)
 
 
+def going_on(run: int) -> TargetError:
+    """Return what is to be said when the tables are to be dropped while a run uses them."""
+    return TargetError(f"run {run} is going on in this target: stop it before --clean, or use another target")
+
+
 async def versions(backend: Backend) -> dict[str, str]:
     """Return what the database says that it is: `server_version` or `sqlite_version`."""
     statements = {
@@ -118,16 +123,27 @@ async def save_accounts(backend: Backend, accounts: Mapping[Identity, Account]) 
         await do(backend, insert, backend.dialect.insert(ACCOUNTS, again=True), rows)
 
 
-async def finish(backend: Backend, run: int, stop_reason: str) -> None:
-    """Note that a run has ended.
+async def finish(backend: Backend, run: int, stop_reason: str) -> bool:
+    """Note that a run has ended; return False when it is not known there any more.
 
     Raises:
         OpError: the target refused.
     """
     if backend.dialect.name == "null":
-        return
-    sql = backend.dialect.sql("UPDATE {runs} SET stop_reason = ? WHERE run = ?", runs="runs")
-    await do(backend, insert, sql, ((stop_reason, run),))
+        return True
+    sql = backend.dialect.sql("UPDATE {r} SET stop_reason = ? WHERE run = ? RETURNING run", r="runs")
+    return bool(await do(backend, query, sql, (stop_reason, run)))
+
+
+async def withdraw(backend: Backend, run: int) -> None:
+    """Forget a run that was registered and never began.
+
+    Raises:
+        OpError: the target refused.
+    """
+    if backend.dialect.name != "null":
+        sql = backend.dialect.sql("DELETE FROM {runs} WHERE run = ?", runs="runs")
+        await do(backend, insert, sql, ((run,),))
 
 
 async def finish_alone(backend: Backend, run: int) -> None:
@@ -141,12 +157,11 @@ async def finish_alone(backend: Backend, run: int) -> None:
     """
     if backend.dialect.name == "null":
         return
-    sql = backend.dialect.sql(
+    alone = (
         "UPDATE {runs} SET stop_reason = ? WHERE run = ? AND stop_reason = ? "
-        "AND shards = (SELECT count(DISTINCT shard) FROM {accounts} WHERE run = ?)",
-        runs="runs",
-        accounts="accounts",
+        "AND shards = (SELECT count(DISTINCT shard) FROM {accounts} WHERE run = ?)"
     )
+    sql = backend.dialect.sql(alone, runs="runs", accounts="accounts")
     await do(backend, insert, sql, ((ORPHANED, run, RUNNING, run),))
 
 
@@ -219,10 +234,9 @@ async def load_run(backend: Backend, wanted: int | None = None) -> RunRecord:
     dialect = backend.dialect
     if not await ask(backend, exists, dialect, RUNS.name):
         raise UsageError("soakd has never run against this target: there is nothing to look at")
-    names = ", ".join(name for name, _ in RUNS.columns)
-    newest = await ask(
-        backend, query, dialect.sql(f"SELECT {names} FROM {{r}} ORDER BY run DESC", r="runs"), ()
-    )
+    columns = ", ".join(name for name, _ in RUNS.columns)
+    sql = dialect.sql(f"SELECT {columns} FROM {{r}} ORDER BY run DESC", r="runs")
+    newest = await ask(backend, query, sql, ())
     found = [row for row in newest if wanted in (None, row[0])]
     if not found:
         known = ", ".join(str(row[0]) for row in newest[:5]) or "none"

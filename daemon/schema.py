@@ -4,7 +4,16 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from daemon.backends.base import Backend, Dialect
 from daemon.errors import OpError, TargetError, UsageError
-from daemon.ledger import ACCOUNTS, OBJECTS, RUNS, SCHEMA_VERSION, do, exists
+from daemon.ledger import (
+    ACCOUNTS,
+    OBJECTS,
+    RUNNING,
+    RUNS,
+    SCHEMA_VERSION,
+    do,
+    exists,
+    going_on,
+)
 from daemon.ops import Tx
 from daemon.seeds import CHUNKS, SEEDS
 from daemon.workloads.base import Schema
@@ -89,6 +98,7 @@ async def _prepare(
             await tx.execute("CREATE SCHEMA soakd")
     mine = await _mine(tx, dialect)
     if clean:
+        await _refuse_running(tx, dialect, mine)
         await _drop(tx, dialect, mine)
         mine = {}
     _check_version(mine, schema)
@@ -107,6 +117,18 @@ async def _prepare(
             await tx.execute(dialect.insert(OBJECTS, again=True), (name, version))
             created.add(name)
     return created
+
+
+async def _refuse_running(tx: Tx, dialect: Dialect, mine: Collection[str]) -> None:
+    """Refuse to drop what a run uses, as far as its record and sessions say; SQLite: see `check.sqlite`."""
+    if dialect.name == "postgres" and RUNS.name in mine and await exists(tx, dialect, RUNS.name):
+        going = await tx.execute(
+            f"SELECT run FROM {dialect.table(RUNS.name)} WHERE stop_reason = %s AND EXISTS (SELECT "
+            "FROM pg_stat_activity WHERE application_name LIKE '%% ' || run || '/%%')",
+            (RUNNING,),
+        )
+        if going:
+            raise going_on(going[0][0])
 
 
 async def _drop(tx: Tx, dialect: Dialect, names: Collection[str]) -> None:

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
-from dashboards import batch, host, overview, postgresql, sqlite
+from dashboards import batch, host, overview, postgresql, sqlite, workload
 from dashboards.page import build
 from dashboards.panels import Page
 from dashboards.reading import FOLDER
 
-PAGES: Sequence[Page] = (overview.PAGE, batch.PAGE, postgresql.PAGE, sqlite.PAGE, host.PAGE)
+PAGES: Sequence[Page] = (overview.PAGE, batch.PAGE, postgresql.PAGE, sqlite.PAGE, host.PAGE, workload.PAGE)
 
 
 def text(page: Page) -> str:

@@ -16,7 +16,6 @@ from dashboards.panels import (
     rising,
 )
 from dashboards.promql import growth, highest, mean, quantile, rate, some, spread, total
-from dashboards.workload import DATA
 
 FAILED = 'outcome="error"'
 LOST = 'outcome=~"failed|abandoned"'
@@ -265,8 +264,8 @@ PAGE = Page(
     name="batch-writer",
     uid="soakd-batch-writer",
     title="soakd · Batch writer",
-    description="Do rows get through, what makes, slows and fails batches, and is the data right?",
+    description="Do rows get through, and what makes, slows and fails batches?",
     marker="soakd_batch_queue_rows",
     instance="soakd",
-    rows=(FIRST, ROWS, MAKING, WRITING, FAILURES, DATA),
+    rows=(FIRST, ROWS, MAKING, WRITING, FAILURES),
 )

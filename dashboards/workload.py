@@ -1,17 +1,88 @@
-"""The row about what a workload does beside its operations: is the data right, and does all follow?"""
+"""The dashboard of what a workload does beside its operations: is the data right, and does all follow?"""
 
-from dashboards.panels import BAD, GOOD, LIMIT, WARN, Lines, Query, Row, rising
-from dashboards.promql import highest, rate, some
+from dashboards.panels import BAD, GOOD, LIMIT, WARN, Lines, Page, Query, Row, Stat, rising
+from dashboards.promql import growth, highest, rate, some, total
 
+ANSWERED, UNANSWERED = 'result=~"ok|violated"', 'result=~"timeout|error"'
+OK, REJECTED, RAN = 'outcome="ok"', 'outcome="rejected"', 'outcome!="dropped"'
 RESULTS = {"ok": GOOD, "violated": BAD, "timeout": WARN, "error": LIMIT}
 
+FIRST = Row(
+    "What to look at first",
+    (
+        Stat(
+            "Invariants",
+            "What must be true of the data and is not, at the latest check. Anything above 0 ends the run "
+            "with exit code 5.",
+            "short",
+            (Query(total("soakd_invariant_violations")),),
+            steps=rising(1, 1),
+            none="nothing to be checked",
+        ),
+        Stat(
+            "Checked",
+            "Checks of invariants in the shown time that came to an answer.",
+            "short",
+            (Query(f"round({growth('soakd_invariant_checks_total', ANSWERED)})"),),
+            none="nothing to be checked",
+        ),
+        Stat(
+            "Not checked",
+            "Checks in the shown time that took longer than their budget, or got no answer.",
+            "short",
+            (Query(f"round({growth('soakd_invariant_checks_total', UNANSWERED)})"),),
+            steps=rising(1, 100),
+            none="nothing to be checked",
+        ),
+        Stat(
+            "Farthest behind",
+            "Age of the oldest row that the slowest consumer has not processed yet.",
+            "s",
+            (Query(highest("soakd_consumer_lag_seconds")),),
+            steps=rising(10, 60),
+            none="no consumers",
+        ),
+        Stat(
+            "Rows consumed",
+            "Rows per second that all consumers together have processed.",
+            "rowsps",
+            (Query(rate("soakd_consumer_rows_total")),),
+            none="no consumers",
+        ),
+        Stat(
+            "Failed steps",
+            "Steps of consumers in the shown time that failed, and were tried again.",
+            "short",
+            (Query(f"round({growth('soakd_consumer_errors_total')})"),),
+            steps=rising(1, 100),
+            none="no consumers",
+        ),
+        Stat(
+            "Tried again",
+            "Tries after a conflict with another transaction (deadlock, serialization, busy), by operations "
+            "that succeed. Many mean that the same rows are wanted by all.",
+            "percentunit",
+            (Query(f"{rate('soakd_retries_total')} / {rate('soakd_ops_total', OK)}"),),
+            steps=rising(0.05, 0.2),
+            decimals=2,
+        ),
+        Stat(
+            "Rejected",
+            "Operations that got an answer, and the answer was no (insufficient funds, for instance), of all "
+            "that ran. They are no errors.",
+            "percentunit",
+            (Query(f"{rate('soakd_ops_total', REJECTED)} / {rate('soakd_ops_total', RAN)}"),),
+            decimals=1,
+        ),
+    ),
+)
 DATA = Row(
     "Is the data right, and does all follow?",
     (
         Lines(
             "Does what must be true hold?",
             "Violations that the latest check of each invariant has found, in a sample while the load runs "
-            "and in everything at its end. Above 0 the database, or the workload, has lost or doubled something: "
+            "and in everything at its end. Above 0 something was lost, doubled or half done: "
             "the summary and the log say what.",
             "short",
             (Query(highest("soakd_invariant_violations", by="invariant"), "{{invariant}} · {{instance}}"),),
@@ -52,4 +123,15 @@ DATA = Row(
             width=6,
         ),
     ),
+)
+
+PAGE = Page(
+    name="workload",
+    uid="soakd-workload",
+    title="soakd · Workload",
+    description="What a workload does beside its operations: is the data right, and do the consumers follow?",
+    marker="soakd_invariant_violations",
+    instance="soakd-ledger",
+    choices=("pool", "op"),
+    rows=(FIRST, DATA),
 )

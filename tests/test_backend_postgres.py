@@ -19,7 +19,7 @@ from daemon.backends.postgres_copy import RowEncoder
 from daemon.backends.postgres_errors import error_class
 from daemon.backends.postgres_watch import Watch
 from daemon.clock import SystemClock
-from daemon.errors import ErrorClass, OpError, TargetError
+from daemon.errors import ErrorClass, OpError, TargetError, UsageError
 from daemon.ops import PoolName, Table, Timed, Transaction, Tx, Values
 from tests.faults import Proxy, proxy
 from tests.servers import PASSWORD_ROLE, LocalServer, Server, free_port, pgbouncer
@@ -839,11 +839,18 @@ def test_a_server_without_tls(private_postgres: LocalServer) -> None:
 
 
 @pytest.mark.parametrize(
-    "conninfo", [f"postgresql://joe:{SECRET}@host/shop?no=1", f"password={SECRET} nonsense"]
+    "conninfo",
+    [
+        f"postgresql://joe:{SECRET}@host/shop?no=1",
+        f"password={SECRET} nonsense",
+        f"postgresql://joe:{SECRET}@host:99999/shop",
+        f"postgresql://joe:{SECRET}@host:1,other:port/shop",
+        f"postgresql://joe:{SECRET}/x@host/shop",
+    ],
 )
 def test_an_address_that_libpq_cannot_read(conninfo: str) -> None:
     """The line says how an address looks."""
-    with pytest.raises(TargetError) as caught:
+    with pytest.raises(UsageError) as caught:
         make(conninfo)
     assert "write postgresql://" in str(caught.value)
     assert SECRET not in "".join(traceback.format_exception(caught.value))

@@ -116,6 +116,12 @@ CASES = {
     "unknown scheme": Case(
         "--target mysql://me:hunter2@h/db", ("--target: ", "unknown scheme 'mysql'", "postgresql://")
     ),
+    "not a port": Case(
+        "--target postgresql://me:hunter2/x@h/db", ("target: ", "port is no number", "in a password as %2F")
+    ),
+    "unknown parameter of libpq": Case(
+        "--target postgresql://me:hunter2@h/db?ssl=1", ("target: ", '"ssl"', "write postgresql://")
+    ),
     "no scheme": Case("--target soakd.db", ("--target: ", "no scheme", "sqlite:///file.db")),
     "open to the network": Case(
         "--listen 0.0.0.0:0", ("--listen: ", "without a password", "set http.password_file")

@@ -439,6 +439,20 @@ def test_only_a_plain_health_check_takes_the_short_way(
     assert isinstance(simple_question(arguments, environ), Question) is simple
 
 
+def test_the_entry_loads_nothing_before_an_interrupt_would_be_caught() -> None:
+    """Ctrl-C while libraries are loaded is no traceback."""
+    probe = "import sys, daemon.__main__; print([name for name in sys.modules if name[:6] == 'daemon'])"
+    done = subprocess.run(
+        [sys.executable, "-c", probe],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env={**PLAIN, "PYTHONPATH": str(ROOT)},
+    )
+    assert done.stdout == "['daemon', 'daemon.__main__']\n"
+
+
 def test_a_command_does_not_load_the_others() -> None:
     """Help comes without the HTTP server, the scheduler and the databases' libraries."""
     heavy = "{'uvicorn', 'starlette', 'apscheduler', 'apsw', 'psycopg', 'numpy'}"
@@ -489,6 +503,34 @@ def test_a_reader_that_stops_reading_does_not_change_the_exit_code(
     assert done.returncode == code
     if unread == "stdout":
         assert done.stderr.count(b"\n") == (code != 0), done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        ("config schema", 2),
+        ("--help", 2),
+        ("check --json --target sqlite:////missing/load.db", 3),
+        ("run --json --target null:// --duration 100ms --listen 127.0.0.1:0", 2),
+    ],
+)
+def test_a_full_disk_under_standard_output_is_told_in_a_line(words: str, code: int) -> None:
+    """It is no bug of soakd, and what the command found out is still its exit code."""
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "daemon", *words.split()],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            check=False,
+            timeout=60,
+            text=True,
+            env={**PLAIN, "PYTHONPATH": str(ROOT)},
+        )
+    assert done.returncode == code
+    *others, last = done.stderr.splitlines()
+    assert last.startswith("soakd: error: standard output was not taken (No space left on device)")
+    assert len(others) == (code != 2)
 
 
 def test_colours_are_left_out_when_asked(monkeypatch: pytest.MonkeyPatch) -> None:

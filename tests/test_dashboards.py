@@ -29,7 +29,7 @@ from tests.schema import misfits
 ROOT = Path(__file__).parent.parent
 PROVISIONING = ROOT / "deploy" / "grafana" / "provisioning"
 PROMETHEUS = ROOT / "deploy" / "prometheus.yml"
-FILES = ("soak-overview", "batch-writer", "postgresql", "sqlite-wal", "host-and-generator")
+FILES = ("soak-overview", "batch-writer", "postgresql", "sqlite-wal", "host-and-generator", "workload")
 VALUES = {
     "job": ".+", "instance": ".+", "pool": ".+", "op": ".+", "datasource": "prometheus",
     "__rate_interval": "20s", "__interval": "5s", "__range": "30m",

@@ -48,7 +48,7 @@ LIBRARIES = {
     "rich": {"control", "results", "cli", "top"},
     "starlette": {"observe"},
     "structlog": {"log"},
-    "typer": {"cli", "__main__"},
+    "typer": {"cli"},
     "uvicorn": {"observe"},
     "yaml": {"config"},
 }

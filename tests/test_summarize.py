@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import threading
 from pathlib import Path
 
@@ -57,3 +58,18 @@ def test_a_place_that_will_not_do_is_refused_before_the_run(tmp_path: Path, name
     """A folder, and a file in a folder that is not there."""
     with pytest.raises(UsageError, match="summary"):
         check_writable(tmp_path / name)
+
+
+def test_a_file_that_does_not_fit_on_the_disk_is_taken_away_again(tmp_path: Path) -> None:
+    """A part of a summary is worth nothing, and an older one is kept."""
+    path = tmp_path / "summary.json"
+    path.write_text("old")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, hard))
+    try:
+        with pytest.raises(UsageError, match="cannot be written"):
+            write_summary(path, SUMMARY)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert path.read_text() == "old"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["summary.json"]

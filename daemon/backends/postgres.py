@@ -64,7 +64,7 @@ class PostgresBackend:
             clock: monotonic time.
 
         Raises:
-            TargetError: `conninfo` cannot be read.
+            UsageError: `conninfo` cannot be read.
         """
         self._sessions = Sessions(
             conninfo=conninfo,

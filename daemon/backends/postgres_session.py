@@ -14,10 +14,12 @@ from psycopg.types.string import TextLoader
 from daemon.backends.postgres_connection import Connection
 from daemon.backends.postgres_errors import address, first_line, target_error, without_secret
 from daemon.backends.postgres_watch import Watch
-from daemon.errors import TargetError
+from daemon.errors import TargetError, UsageError
 from daemon.ops import Isolation, PoolName
 
 OLDEST_SERVER = 130000
+LAST_PORT = 65535
+_HOW = "write postgresql://user@host:port/db"
 # A dead peer is noticed after about 10 s. The address may say otherwise.
 _KEEPALIVE = {
     "keepalives_idle": "5",
@@ -54,13 +56,20 @@ class Sessions:
         """Read the address.
 
         Raises:
-            TargetError: libpq cannot read it.
+            UsageError: libpq cannot read it, or there is no such port.
         """
         try:
             params: dict[str, Any] = dict(conninfo_to_dict(conninfo))
         except psycopg.Error as error:
             why = without_secret(first_line(error), password)
-            raise TargetError(f"target: {why}; write postgresql://user@host:port/db") from None
+            raise UsageError(f"target: {why}; {_HOW}") from None
+        for port in str(params.get("port") or "").split(","):  # one for each host
+            if port and not (port.isdecimal() and 0 < int(port) <= LAST_PORT):
+                # Not shown: with a / in the password this is the beginning of it.
+                raise UsageError(
+                    f"target: the port is no number from 1 to {LAST_PORT}; {_HOW}, "
+                    "and a / in a password as %2F"
+                )
         if password is not None:
             params["password"] = password
         self._password = params.get("password")

@@ -8,7 +8,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Collection, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -86,6 +86,38 @@ def refuse_foreign(path: Path, needed: Collection[str], patience: float) -> None
     check_path(path)
     if path.exists() and path.stat().st_size:
         look_inside(path, needed, patience)
+
+
+def refuse_running(path: Path) -> None:
+    """Find out before the tables are dropped that no run is using them; one that was killed is not.
+
+    A connection in WAL mode shares a lock on the file for as long as it is open, so that an
+    exclusive one tells whether there is another.
+
+    Args:
+        path: the file; it may not exist yet.
+
+    Raises:
+        TargetError: a run is going on, as far as its record and the lock say.
+    """
+    if not path.exists() or not look_inside(path)[0]:
+        return
+    runs = SQLITE.table(ledger.RUNS.name)
+    ask = f"SELECT run FROM {runs} WHERE stop_reason = '{ledger.RUNNING}'"
+    try:
+        with closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READWRITE)) as alone:
+            alone.pragma("locking_mode", "exclusive")
+            alone.execute("SELECT name FROM sqlite_master").fetchall()
+    except apsw.BusyError:
+        # Where somebody has dropped the table of runs there is nothing to ask.
+        with (
+            suppress(apsw.SQLError),
+            closing(apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)) as shared,
+        ):
+            for (run,) in shared.execute(ask):
+                raise ledger.going_on(run) from None
+    except apsw.Error as error:
+        raise target_error(error, path, 0) from None
 
 
 def look_inside(path: Path, needed: Collection[str] = (), patience: float = 1.0) -> tuple[bool, str]:

@@ -1,5 +1,6 @@
 """The process's standard streams: always there, and never the reason why a command ends."""
 
+import errno
 import io
 import os
 import sys
@@ -15,17 +16,36 @@ class Outlet(io.FileIO):
 
     So the exit code is always the command's own. `soakd verify | head -1` fails when rows are
     missing, however little of the answer was read, and `soakd config schema | head -1` does not
-    fail. Other errors, as those of a full disk, are raised.
+    fail. What a full disk does not take is lost as well, but what comes later is tried again: the
+    log of a long run goes on when there is room.
+
+    Attributes:
+        problem: why the last thing written was lost, if somebody was to read it; else None.
     """
+
+    problem: str | None = None
 
     def write(self, data: "ReadableBuffer") -> int:
         """Write, or pretend to."""
         try:
-            return super().write(data)
+            written = super().write(data)
         except BrokenPipeError:
             with Path(os.devnull).open("wb") as nowhere:
                 os.dup2(nowhere.fileno(), self.fileno())
             return super().write(data)
+        except OSError as error:
+            if error.errno != errno.EIO:  # a terminal that was closed
+                self.problem = error.strerror
+            return memoryview(data).nbytes
+        self.problem = None
+        return written
+
+
+def unwritten() -> str | None:
+    """Write what standard output still holds; return why it was not taken, or None when it was."""
+    sys.stdout.flush()
+    outlet = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
+    return outlet.problem if isinstance(outlet, Outlet) else None
 
 
 def open_streams() -> None:

@@ -3,12 +3,13 @@
 import asyncio
 import secrets
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from daemon import __version__, ledger, schema
-from daemon.check.sqlite import refuse_foreign
+from daemon.check.sqlite import refuse_foreign, refuse_running
 from daemon.clock import Clock
 from daemon.config.settings import Settings
 from daemon.control import plan
@@ -25,7 +26,14 @@ from daemon.control.settle import Books, settle
 from daemon.control.shards import Listener, Shard
 from daemon.control.signals import Signals
 from daemon.control.summarize import check_writable, summarize, write_summary
-from daemon.errors import DataLossError, ExitCode, OpError, StoppedError, TargetError
+from daemon.errors import (
+    DataLossError,
+    ExitCode,
+    OpError,
+    StoppedError,
+    TargetError,
+    UsageError,
+)
 from daemon.stretches import readable
 from daemon.target import parse_target
 from daemon.workloads import registry
@@ -87,10 +95,11 @@ async def conduct(
             screen.note("run.unsettled", reason=books.problem, in_doubt=books.total.in_doubt)
         run.enter("finished")
         summary = summarize(run, books, workload.ops, audit)
-        await screen.end(summary)
-        if settings.summary:
-            write_summary(settings.summary, summary)
-        return _verdict(books, audit, signals)
+        unwritten = _write(settings.summary, summary)
+        if unwritten:
+            screen.note("summary.failed", reason=str(unwritten))
+        await screen.end(summary, file=None if unwritten else settings.summary)
+        return verdict(books, audit.problems, signals, unwritten)
 
 
 def _audit(run: Run, notify: Listener) -> Audit:
@@ -136,7 +145,23 @@ async def _cancel(task: asyncio.Future[Any]) -> None:
 
 async def _make_ready(run: Run, workload: Workload, signals: Signals, notify: Listener) -> None:
     await _prepare(run, workload, signals, notify)
-    await asyncio.gather(*(shard.connect() for shard in run.shards))
+    try:
+        await asyncio.gather(*(shard.connect() for shard in run.shards))
+    except (TargetError, asyncio.CancelledError):
+        await _withdraw(run)
+        raise
+
+
+async def _withdraw(run: Run) -> None:
+    """Forget a run that never began, if the target lets us."""
+    backend = plan.make_backend(run.settings, run.clock)
+    with suppress(OpError, TargetError, TimeoutError):
+        async with asyncio.timeout(ABORT_WITHIN):
+            await backend.open()
+            try:
+                await ledger.withdraw(backend, run.number)
+            finally:
+                await backend.close()
 
 
 async def _prepare(run: Run, workload: Workload, signals: Signals, notify: Listener) -> None:
@@ -148,6 +173,8 @@ async def _prepare(run: Run, workload: Workload, signals: Signals, notify: Liste
     if file is not None:
         needed = schema.names(backend.dialect, tables)
         await asyncio.to_thread(refuse_foreign, file, needed, settings.sqlite.busy_timeout)
+        if settings.clean:
+            await asyncio.to_thread(refuse_running, file)
     shower = Lines(notify, run.clock, settings.log.interval, {"workload": settings.workload})
     await backend.open()
     try:
@@ -165,12 +192,12 @@ async def _prepare(run: Run, workload: Workload, signals: Signals, notify: Liste
             crowd=Crowd(settings.shards, settings.pools.writers, settings.pools.readers),
         )
         run.versions = await ledger.versions(backend)
+        if not settings.pools.writers and workload.tables:
+            run.existing = await readable(backend, workload.tables[0])
         record = ledger.RunRecord(
             run.number, __version__, settings.workload, settings.pools.writers, settings.shards, "", {}
         )
         run.number = await ledger.register(backend, record)
-        if not settings.pools.writers and workload.tables:
-            run.existing = await readable(backend, workload.tables[0])
     except OpError as error:
         raise TargetError(f"cannot prepare the target: {error}") from error
     finally:
@@ -236,13 +263,35 @@ async def _close_books(run: Run, workload: Workload, signals: Signals) -> Books:
     return Books(accounts, 0, "the second signal came before the target took the accounts")
 
 
-def _verdict(books: Books, audit: Audit, signals: Signals) -> int:
+def _write(path: Path | None, summary: dict[str, Any]) -> UsageError | None:
+    """Write the summary if it is asked for; return why that cannot be done, for the verdict."""
+    try:
+        if path:
+            write_summary(path, summary)
+    except UsageError as error:
+        return error
+    return None
+
+
+def verdict(books: Books, violated: Sequence[str], signals: Signals, unwritten: UsageError | None) -> int:
+    """Return the exit code of a run, or raise the worst of what was wrong with it.
+
+    Args:
+        books: its closed accounts.
+        violated: invariants that do not hold, in words.
+        signals: what it was told.
+        unwritten: why its summary is not where it should be.
+
+    Raises:
+        DataLossError: acknowledged rows are missing, or an invariant is violated.
+        TargetError: the accounts are not in the target.
+        UsageError: `unwritten`.
+    """
     if books.lost:
-        raise DataLossError(
-            f"{books.lost} acknowledged rows are not in the target: see `soakd verify` for which workers"
-        )
-    if audit.problems:
-        raise DataLossError(f"invariants are violated: {'; '.join(audit.problems)}")
+        why = books.problem or "see `soakd verify` for which workers"
+        raise DataLossError(f"{books.lost} acknowledged rows are not in the target: {why}")
+    if violated:
+        raise DataLossError(f"invariants are violated: {'; '.join(violated)}")
     if signals.second:
         return 128 + signals.second
     if books.problem:
@@ -251,4 +300,6 @@ def _verdict(books: Books, audit: Audit, signals: Signals) -> int:
             "`soakd verify` has nothing to compare with; "
             f"{books.total.in_doubt} rows stay in doubt, see the summary"
         )
+    if unwritten:
+        raise unwritten
     return ExitCode.OK

@@ -4,6 +4,7 @@ import asyncio
 import io
 import sys
 from contextlib import AsyncExitStack, suppress
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -32,6 +33,7 @@ WARNINGS = frozenset(
         "run.unsettled",
         "screen.failed",
         "sampler.off",
+        "summary.failed",
         "target.blocked",
         "invariant.violated",
         "invariant.unchecked",
@@ -141,13 +143,13 @@ class Screen:
             )
         )
 
-    async def end(self, summary: dict[str, Any]) -> None:
-        """Show the summary."""
+    async def end(self, summary: dict[str, Any], *, file: Path | None) -> None:
+        """Show the summary, and the file that it was written to."""
         await self.close()
         if self._json:
             self.note("run.finished", **summary)
         else:
             with suppress(OSError):  # the terminal may be gone, and the run has its verdict still to give
                 self._console.print(summary_table(summary))
-                if self._settings.summary:
-                    self._console.print(f"\nsummary written to {self._settings.summary}", highlight=False)
+                if file:
+                    self._console.print(f"\nsummary written to {file}", highlight=False)

@@ -1,7 +1,7 @@
 """Closing the books of a run: what is in doubt is counted in the table, then written down."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from daemon import ledger
@@ -13,6 +13,7 @@ from daemon.workloads.base import Identity
 
 TRIES = 5
 PAUSE = 1.0  # s between two tries
+DROPPED = "its tables were dropped, or its record was deleted, while it ran"
 
 
 class Books(NamedTuple):
@@ -20,8 +21,9 @@ class Books(NamedTuple):
 
     Attributes:
         accounts: by life of a shard.
-        lost: acknowledged rows that are not in the table; 0 where nothing was in doubt.
-        problem: why the target could not be asked or written to; None when it could.
+        lost: acknowledged rows that are not in the table; 0 where nothing was in doubt and the run
+            is still known to the target.
+        problem: why the target could not be asked or does not hold the accounts; None when it does.
     """
 
     accounts: dict[Identity, Account]
@@ -85,8 +87,18 @@ async def _settle(
             lost += max(0, account.committed - rows)
             settled[identity] = account.settled(rows)
     await ledger.save_accounts(backend, settled)
-    await ledger.finish(backend, run, stop_reason)
+    if not await ledger.finish(backend, run, stop_reason):
+        return Books(settled, await _missing(backend, tables, settled), DROPPED)
     return Books(settled, lost, None if quiet else "sessions of the run's engines do not end")
+
+
+async def _missing(backend: Backend, tables: Sequence[Table], accounts: Mapping[Identity, Account]) -> int:
+    """Count again what nobody doubted, and return how many acknowledged rows are not there."""
+    lost = 0
+    for identity, account in accounts.items():
+        rows = sum([await ledger.stored(backend, table, identity) for table in tables])
+        lost += max(0, account.committed - rows)
+    return lost
 
 
 async def _quiet(backend: Backend, run: int) -> bool:

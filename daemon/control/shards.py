@@ -140,6 +140,7 @@ class Shard:
         if isinstance(answer, Failed):
             raise TargetError(answer.reason)
         if not isinstance(answer, Ready):
+            await self._reap(life)
             raise TargetError(f"engine {self.number} died while connecting: {self._last_words(life)}")
         self.target_up = True
 
@@ -286,4 +287,6 @@ class Shard:
         life.stderr.seek(max(0, end - STDERR_READ))
         lines = life.stderr.read().decode(errors="replace").strip().splitlines()
         named = [line.strip() for line in lines if _ERROR.match(line)]
-        return (named or lines or ["no message"])[-1]
+        code = life.process.returncode
+        killed = f"killed by signal {-code}" if code is not None and code < 0 else "no message"
+        return (named or lines or [killed])[-1]

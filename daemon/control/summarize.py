@@ -92,13 +92,21 @@ def write_summary(path: Path, summary: dict[str, Any]) -> None:
         if _is_special(file):
             file.write_bytes(text)
         else:
-            partial = file.with_name(f".{file.name}.partial")
-            partial.write_bytes(text)
-            partial.replace(file)
+            _replace(file, text)
     except OSError as error:
         raise UsageError(
             f"summary {path}: cannot be written ({error.strerror}); it was shown instead"
         ) from None
+
+
+def _replace(file: Path, text: bytes) -> None:
+    partial = file.with_name(f".{file.name}.partial")
+    try:
+        partial.write_bytes(text)
+        partial.replace(file)
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise
 
 
 def _is_special(path: Path) -> bool:

@@ -21,6 +21,7 @@ SQLITE = (
     "--write-rate", "1000", "--read-rate", "400", "--batch-size", "50",
     *settings(sqlite__wal_limit="8MiB", sqlite__cache_size="8MiB"),
 )  # fmt: skip
+LEDGER = ("--workload", "ledger", "--scale", "2000", "--write-rate", "150", "--read-rate", "100")
 
 
 @contextmanager
@@ -37,13 +38,14 @@ def played(folder: Path, seconds: float) -> Iterator[Shown]:
     program, binaries = shutil.which("prometheus"), find_binaries()
     if program is None or binaries is None:
         raise RuntimeError("needs Prometheus and PostgreSQL; Debian has packages of both")
-    addresses = {name: f"127.0.0.1:{free_port()}" for name in ("soakd", "soakd-sqlite")}
+    addresses = {name: f"127.0.0.1:{free_port()}" for name in ("soakd", "soakd-sqlite", "soakd-ledger")}
     with ExitStack() as stack:
         server = stack.enter_context(prometheus.running(program, folder, addresses, SCRAPES))
         database = stack.enter_context(_postgresql(binaries))
         targets = {
             "soakd": (database.url, POSTGRESQL),
             "soakd-sqlite": (f"sqlite:///{folder}/load.db", SQLITE),
+            "soakd-ledger": (f"sqlite:///{folder}/ledger.db", LEDGER),
         }
         for name, (target, load) in targets.items():
             stack.enter_context(_run(folder / name, addresses[name], target, load))

@@ -9,7 +9,7 @@ from pathlib import Path
 import psycopg
 
 from tests.e2e.conftest import Start
-from tests.e2e.process import eventually
+from tests.e2e.process import eventually, verified
 from tests.servers import free_port
 
 SHORT = ("--duration", "300ms", "--read-rate", "50")
@@ -110,6 +110,46 @@ def test_clean_drops_what_soakd_created_and_nothing_else(soakd: Start, target: s
     assert ask(target, f"SELECT DISTINCT run FROM {table(target, 'events')}") == left
     assert ask(target, "SELECT n FROM soakdust") == [(7,)]
     assert ask(target, f"SELECT count(*) FROM {table(target, 'mine')}") == [(0,)]
+
+
+def test_clean_does_not_drop_the_tables_under_a_run_that_is_going_on(soakd: Start, target: str) -> None:
+    """Nor does a run that was killed forbid it for ever."""
+    first = soakd("--target", target, "--duration", "0", "--read-rate", "50").started()
+    first.committed(20)
+    second = soakd("--target", target, *SHORT, "--clean")
+    assert second.wait() == 3
+    assert second.stderr.count("\n") == 1
+    assert "is going on" in second.stderr
+    first.signal(signal.SIGTERM)
+    assert first.wait() == 0
+    assert verified(target)[0].stored == first.summary["rows"]["committed"]
+    ask(target, f"UPDATE {table(target, 'runs')} SET stop_reason = 'running'")
+    assert soakd("--target", target, *SHORT, "--clean").wait() == 0
+
+
+def test_a_run_whose_tables_were_dropped_says_that_its_rows_are_gone(soakd: Start, target: str) -> None:
+    """By somebody, and made anew meanwhile."""
+    run = soakd("--target", target, "--duration", "0", "--read-rate", "50").started()
+    run.committed(20)
+    ask(target, f"DELETE FROM {table(target, 'events')}")
+    ask(target, f"DELETE FROM {table(target, 'runs')}")
+    run.signal(signal.SIGTERM)
+    assert run.wait() == 5
+    assert run.stderr.count("\n") == 1
+    assert "dropped" in run.stderr
+    assert run.summary["rows"]["lost"] >= 20
+
+
+def test_a_run_that_never_began_is_not_remembered(soakd: Start, target: str) -> None:
+    """Its engine was killed before it was connected; `soakd verify` goes on finding the run before it."""
+    assert soakd("--target", target, *SHORT).wait() == 0
+    before = ask(target, f"SELECT run FROM {table(target, 'runs')}")
+    run = soakd("--target", target, *SHORT)
+    eventually(lambda: run.engines or None, 20, "an engine")[0].kill()
+    assert run.wait() == 3
+    assert run.stderr.count("\n") == 1
+    assert "killed" in run.stderr
+    assert ask(target, f"SELECT run FROM {table(target, 'runs')}") == before
 
 
 def test_somebody_elses_table_of_the_same_name_is_left_alone(soakd: Start, target: str) -> None:
