@@ -16,7 +16,7 @@ from tests.virtual import VirtualClock, run
 
 INTERVAL, LIMIT = 5.0, 4.0
 Event = tuple[str, dict[str, object]]
-ROWS, SIZE = ("rows",), ("size",)
+ROWS, SIZE, FILE = ("rows",), ("size",), ("file",)
 
 
 class Scripted:
@@ -42,7 +42,8 @@ class Scripted:
         if self.fault is not None:
             raise self.fault
         self.taken += 1
-        return Snapshot({ROWS: float(self.taken)}, {SIZE: float(self.taken)})
+        number = float(self.taken)
+        return Snapshot({ROWS: number}, {SIZE: number}, shared={FILE: number})
 
     async def close(self) -> None:
         self.closed += 1
@@ -103,7 +104,7 @@ def test_a_sample_is_exported_with_what_it_cost() -> None:
         stand.collector.seconds = 0.25
         await stand.sampler.sample()
         after = stand.sampler.snapshot()
-        assert (after.counters[ROWS], after.gauges[SIZE]) == (1, 1)
+        assert (after.counters[ROWS], after.gauges[SIZE], after.shared[FILE]) == (1, 1, 1)
         assert after.counters["soakd_sampler_seconds_total", "scripted"] == pytest.approx(0.25)
         stamp = after.gauges["soakd_sampler_last_success_timestamp_seconds", "scripted"]
         assert stamp == stand.clock.wall()
@@ -119,9 +120,11 @@ def test_gauges_of_an_old_sample_vanish_and_its_counters_stay() -> None:
         await stand.sampler.sample()
         stand.clock.time += 3 * INTERVAL
         assert SIZE in stand.sampler.snapshot().gauges
+        assert FILE in stand.sampler.snapshot().shared
         stand.clock.time += 0.001
         late = stand.sampler.snapshot()
         assert SIZE not in late.gauges
+        assert FILE not in late.shared
         assert late.counters[ROWS] == 1
         assert ("soakd_sampler_last_success_timestamp_seconds", "scripted") in late.gauges
 

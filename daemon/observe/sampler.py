@@ -136,6 +136,7 @@ class Sampler:
             result.gauges["soakd_sampler_last_success_timestamp_seconds", name] = wall
             if self._clock.now() - monotonic <= FRESH * self._interval:
                 result.gauges.update(self._last.gauges)
+                result.shared.update(self._last.shared)
         return result
 
     async def close(self) -> None:
