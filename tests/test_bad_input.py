@@ -253,6 +253,18 @@ def test_a_locked_database_is_refused(tmp_path: Path) -> None:
         refuses_target(tmp_path, "sqlite:///x.db", "x.db is locked by another process", "busy_timeout")
 
 
+def _few_files_only() -> None:
+    resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))
+
+
+def test_more_engines_than_the_system_allows_are_refused(tmp_path: Path) -> None:
+    """In a line that says what to do about it; those that were started are ended."""
+    pools = ["--shards", "40", "--writers", "40", "--readers", "40"]
+    done = soakd(tmp_path, ["run", "--listen", "127.0.0.1:0", *pools], first=_few_files_only)
+    refused(done, USAGE, "Too many open files", "--shards", "ulimit")
+    assert contents(tmp_path) == {}
+
+
 def _small_files_only() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 

@@ -1,6 +1,7 @@
 """A shard and its engine processes, real ones: started, asked, stopped, killed and replaced."""
 
 import asyncio
+import errno
 import os
 import signal
 import time
@@ -13,7 +14,7 @@ import pytest
 from daemon import ledger
 from daemon.clock import SystemClock
 from daemon.config.settings import Settings
-from daemon.control import plan
+from daemon.control import plan, shards
 from daemon.control.engines import NOT_FOR_ENGINES, EngineProcess, start_engine
 from daemon.control.shards import Shard
 from daemon.errors import TargetError
@@ -234,6 +235,30 @@ def test_an_engine_that_dies_while_connecting_is_told_with_its_last_words() -> N
         life.process.kill()
         with pytest.raises(TargetError, match="engine 0 died while connecting: MemoryError: no room"):
             await bench.shard.connect()
+
+    on(Bench(), check)
+
+
+def test_a_process_that_cannot_be_started_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No process, descriptor or disk space is to be had for a moment of a run of weeks."""
+    refusals = iter([OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))])
+
+    async def start() -> EngineProcess:
+        for refusal in refusals:
+            raise refusal
+        return await start_engine()
+
+    async def check(bench: Bench) -> None:
+        await bench.shard.connect()
+        running = asyncio.create_task(bench.shard.run())
+        await bench.until(lambda: bench.written)
+        monkeypatch.setattr(shards, "start_engine", start)
+        os.kill(bench.engine, signal.SIGKILL)
+        await bench.until(lambda: "engine.restarted" in bench.events)
+        assert bench.events == ["engine.died", "engine.restart_failed", "engine.restarted"]
+        assert "temporarily unavailable" in str(bench.told[1][1]["reason"])
+        bench.shard.stop(5)
+        await running
 
     on(Bench(), check)
 

@@ -48,11 +48,16 @@ def kill(process: asyncio.subprocess.Process) -> None:
 
 
 async def start_engine() -> EngineProcess:
-    """Start an engine process."""
+    """Start an engine process.
+
+    Raises:
+        OSError: there is no process, descriptor or disk space for it now.
+    """
     ours, theirs = socket.socketpair()
     stderr = tempfile.TemporaryFile()  # noqa: SIM115 - a file never makes the engine wait; it lives as long as that
     with tempfile.TemporaryFile() as file, theirs:
-        file.truncate(COUNTERS_SIZE)
+        file.write(bytes(COUNTERS_SIZE))  # not only a hole: on a full disk that would be a SIGBUS later
+        file.flush()
         counters = mmap.mmap(file.fileno(), COUNTERS_SIZE)
         # Blocking and unblocking, not restoring an older mask: several may be started at once.
         signal.pthread_sigmask(signal.SIG_BLOCK, NOT_FOR_ENGINES)

@@ -244,23 +244,33 @@ class Shard:
         else:
             await self._rest()
         while not self._stopping:
-            life = await begin(epoch, await start_engine())
-            self.lives.append(life)
-            life.channel.send(self._plan_of(life))
-            answer = await life.channel.receive()
-            if isinstance(answer, Ready):
-                life.channel.send(Start())
-                self._began = self._clock.now()
-                return life
-            await self._reap(life)
-            self.lives.pop()
-            reason = answer.reason if isinstance(answer, Failed) else self._last_words(life)
-            life.bury()
-            if reason != told:  # once, and not each few seconds of a long outage
-                self._notify("engine.restart_failed", shard=self.number, reason=reason)
-            told = reason
+            heir = await self._try(epoch)
+            if isinstance(heir, Life):
+                return heir
+            if heir != told:  # once, and not each few seconds of a long outage
+                self._notify("engine.restart_failed", shard=self.number, reason=heir)
+            told = heir
             await self._rest()
         return None
+
+    async def _try(self, epoch: int) -> Life | str:
+        """Start a process and have it connect and load; return it, or why that failed."""
+        try:
+            life = await begin(epoch, await start_engine())
+        except OSError as error:
+            return f"no engine can be started: {error.strerror}"
+        self.lives.append(life)
+        life.channel.send(self._plan_of(life))
+        answer = await life.channel.receive()
+        if isinstance(answer, Ready):
+            life.channel.send(Start())
+            self._began = self._clock.now()
+            return life
+        await self._reap(life)
+        self.lives.pop()
+        reason = answer.reason if isinstance(answer, Failed) else self._last_words(life)
+        life.bury()
+        return reason
 
     def _plan_of(self, life: Life) -> EnginePlan:
         made = self._plan(life.epoch)

@@ -7,6 +7,7 @@ from daemon.clock import SystemClock
 from daemon.config.settings import Settings
 from daemon.control.engines import EngineProcess, kill, start_engine
 from daemon.control.signals import Signals
+from daemon.errors import UsageError
 
 
 def run(settings: Settings) -> int:
@@ -24,8 +25,16 @@ async def _supervise(settings: Settings) -> int:
     async with AsyncExitStack() as stack:
         signals = Signals()
         signals.install(stack)
-        engines = [await start_engine() for _ in range(settings.shards)]
+        engines: list[EngineProcess] = []
         stack.push_async_callback(_end, engines)
+        try:
+            for _ in range(settings.shards):
+                engines.append(await start_engine())  # noqa: PERF401 - what was started is ended if the next cannot be
+        except OSError as error:
+            raise UsageError(
+                f"cannot start an engine process: {error.strerror}; lower --shards, or raise what "
+                "`ulimit -a` shows or make room in TMPDIR"
+            ) from None
         # Imported only now: an engine needs a third of a second to load its libraries, and so do we.
         from daemon.control.conduct import conduct  # noqa: PLC0415
 
