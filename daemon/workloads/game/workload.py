@@ -79,7 +79,7 @@ class Game:
         reads: Mapping[str, float],
         wall: Callable[[], float],
         rng: Random,
-        **_: object,
+        **_: object,  # what workloads with rows need
     ) -> None:
         """Prepare the statements.
 
@@ -96,16 +96,13 @@ class Game:
             rollbacks: share of `transaction` that is rolled back, 0 to 1.
             keys: which players and games are drawn.
             page: rows of a page of a list.
-            writes: share of each write, by name.
-            reads: share of each read, by name.
+            writes: shares by name.
+            reads: shares by name.
             wall: seconds since the Unix epoch.
             rng: draws the notes of events.
-            _: what only workloads with rows need.
         """
-        self.ops = (
-            *(OpSpec(name, "writer", writes[name]) for name in WRITES),
-            *(OpSpec(name, "reader", reads[name]) for name in READS),
-        )
+        self.ops = [OpSpec(name, "writer", writes[name]) for name in WRITES]
+        self.ops += [OpSpec(name, "reader", reads[name]) for name in READS]
         self._sessions = f"{identity.run}-{identity.shard}"
         self._seqs = [identity.first_seq] * workers
         self._players = scale
@@ -120,9 +117,8 @@ class Game:
         self._notes = ["".join(rng.choices(LETTERS, k=payload_size)) for _ in range(NOTES)]
         self._sql = Statements.of(dialect)
         self._reads = read_statements(dialect)
-        self._functions: Sequence[TxFn] = (log_in, log_out, update, play, report)
-        if dialect.name == "null":
-            self._functions = (nothing,) * len(WRITES)
+        real = dialect.name != "null"
+        self._writes: Sequence[TxFn] = (log_in, log_out, update, play, report) if real else (nothing,) * 5
 
     def schema(self, dialect: Dialect) -> Schema:
         """Return all tables: see `Workload`."""
@@ -137,7 +133,7 @@ class Game:
         if op >= SELECT:
             return self._read(op, rng)
         args = (self._sql, *self._arguments(op, worker, rng), int(self._wall() * 1e6))
-        return Transaction(self._functions[op], args, read_only=False, single=op == UPDATE)
+        return Transaction(self._writes[op], args, read_only=False, single=op == UPDATE)
 
     def _arguments(self, op: int, worker: int, rng: Random) -> Values:
         """Return what a write is about."""
