@@ -236,18 +236,17 @@ def test_what_is_not_there_is_an_error_and_no_success(place: Place) -> None:
     place.run(check)
 
 
-@pytest.mark.parametrize("keys", ["uniform", "zipf"])
-def test_writers_at_once_neither_deadlock_nor_lose_anything(place: Place, keys: str) -> None:
-    """Few players and games, so that they meet all the time; half of the rounds are undone."""
+def test_writers_at_once_neither_deadlock_nor_lose_anything(place: Place) -> None:
+    """Few players and games, some of which everybody wants; half of the rounds are undone."""
 
     async def check(rig: Rig) -> None:
-        outcomes = await rig.many(40, workers=40)
+        outcomes = await rig.many(25, workers=40)
         assert outcomes.keys() == {*WRITES, UNDONE}, outcomes
-        assert sum(outcomes.values()) == 1600
-        assert outcomes[UNDONE] > 100
+        assert sum(outcomes.values()) == 1000
+        assert outcomes[UNDONE] > 50
         assert await rig.violated() == {}
 
-    place.run(check, keys=keys, rollbacks=0.5)
+    place.run(check, keys="zipf", rollbacks=0.5)
 
 
 def test_the_tables_neither_run_empty_nor_grow(place: Place) -> None:
@@ -258,13 +257,13 @@ def test_the_tables_neither_run_empty_nor_grow(place: Place) -> None:
         for _ in range(PLAYERS // 2 - 2):  # nearly nobody is online
             await rig.backend.transact(Transaction(log_out, (sql, 9, 9), read_only=False))
         online, sessions = [], []
-        for shard in range(8):
-            outcomes = await rig.many(20, workers=20, shard=shard)
+        for shard in range(5):
+            outcomes = await rig.many(15, workers=20, shard=shard)
             assert outcomes.keys() <= {*WRITES, UNDONE}
             counts = await rig.sql("SELECT count(*) FROM {players} WHERE sessions > 0")
             online.append(counts[0][0])
             sessions.append((await rig.sql("SELECT count(*) FROM {sessions}"))[0][0])
-        assert 10 <= sum(online[2:]) / 6 <= 30, online
+        assert 10 <= sum(online[2:]) / 3 <= 30, online
         assert max(sessions) <= 3 * PLAYERS, sessions
         assert await rig.sql("SELECT count(*) FROM {game_events}") == [(PLAYERS * EVENTS,)]
         assert await rig.sql("SELECT count(*) FROM {game_players}") == [(PLAYERS * 4,)]
