@@ -12,9 +12,12 @@ import pytest
 
 from daemon.__main__ import main
 from daemon.backends.base import Dialect
+from daemon.config.settings import Settings
 from daemon.errors import OpError, Rejected
 from daemon.ops import Table, Transaction, Tx, Values
+from daemon.workloads.game.invariants import RULES
 from daemon.workloads.game.operations import Round, Statements, log_in, log_out, play, report, update
+from daemon.workloads.game.tables import TABLES
 from daemon.workloads.game.workload import READS, WRITES
 from tests.game_rig import EVENTS, PLAYERS, Place, Rig, made, on_postgres, place, settings
 from tests.test_backend_contract import null_backend
@@ -404,3 +407,19 @@ def test_bad_settings_are_told_in_one_line(
 def test_weights_of_nothing_are_refused(section: str, names: tuple[str, ...]) -> None:
     with pytest.raises(ValueError, match=f"game.{section}: all weights are 0"):
         settings(**{section: dict.fromkeys(names, 0)})
+
+
+def test_the_page_names_every_operation_column_setting_and_invariant() -> None:
+    page = (Path(__file__).parent.parent / "docs/workloads/game.md").read_text(encoding="utf-8")
+    shares = made(settings()).ops
+    for spec in shares:
+        assert f"| `{spec.name}` | {spec.pool} | {spec.weight:g} |" in page
+    for table in TABLES:
+        drawn = re.search(rf"^    {table.name} {{\n(.*?)^    }}", page, re.MULTILINE | re.DOTALL)
+        assert drawn
+        assert [tuple(line.split()[:2][::-1]) for line in drawn[1].splitlines()] == list(table.columns)
+    for name, default in Settings().game.model_dump().items():
+        wanted = f"| `game.{name}` | {default} |" if name not in ("writes", "reads") else f"`game.{name}.*`"
+        assert wanted in page
+    rows = re.findall(r"^\| `(\w+)` \| [a-z`]", page.partition("## Invariants")[2], re.MULTILINE)
+    assert rows == list(RULES)

@@ -60,8 +60,7 @@ class Statements(NamedTuple):
     def of(cls, dialect: Dialect) -> "Statements":
         """Return those of a dialect."""
         made = partial(statement, dialect)
-        # Weaker than FOR UPDATE, which would make everybody wait whose row refers to a player.
-        lock = " FOR NO KEY UPDATE" if dialect.name == "postgres" else ""
+        lock = dialect.for_update
         log_out = (
             "UPDATE {players} SET sessions = 0, updated = ? WHERE id = (SELECT id FROM {players} "
             "WHERE id >= ? AND sessions > 0 ORDER BY id LIMIT 1%s) RETURNING id"
