@@ -11,7 +11,7 @@ from daemon.config.invariants import Invariants
 from daemon.config.samplers import Samplers
 from daemon.config.section import Section
 from daemon.config.types import Duration, PageSize, Rate, Size
-from daemon.config.workloads import Events, Ledger, Sql
+from daemon.config.workloads import Events, Game, Ledger, Sql
 from daemon.errors import UsageError
 from daemon.target import MASK, parse_target
 from daemon.target import shown as shown_address
@@ -263,7 +263,7 @@ class Settings(Section):
         description="Database to put under load.",
         examples=["sqlite:///file.db", "postgresql://user@host:port/db", "null://"],
     )
-    workload: Literal["events", "ledger", "sql"] = Field("events", description="What the pools do.")
+    workload: Literal["events", "game", "ledger", "sql"] = Field("events", description="What the pools do.")
     duration: Duration = Field(60.0, description="Length of the run after warm-up; 0: until stopped.")
     warmup: Duration = Field(
         0.0, description="Load before the measured part; the summary counts its rows and nothing else of it."
@@ -276,6 +276,7 @@ class Settings(Section):
     batch: Batch = Field(default_factory=Batch)
     data: Data = Field(default_factory=Data)
     events: Events = Field(default_factory=Events)
+    game: Game = Field(default_factory=Game)
     ledger: Ledger = Field(default_factory=Ledger)
     sql: Sql = Field(default_factory=Sql)
     invariants: Invariants = Field(default_factory=Invariants)

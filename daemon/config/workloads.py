@@ -165,3 +165,88 @@ def _number(text: str) -> int | float | str:
     except ScriptError:
         return text
     return value if isinstance(value, int | float) and not isinstance(value, bool) else text
+
+
+class GameWrites(Section):
+    """Weights of the writes of the workload `game`; only their proportions count."""
+
+    insert: Weight = Field(20, description="A player logs in: a session more.")
+    delete: Weight = Field(
+        10,
+        description="A player who is online logs out: all their sessions go. With half the weight of "
+        "`insert` as many go as come, and half of the players are online.",
+    )
+    update: Weight = Field(40, description="A player's profile changes.")
+    transaction: Weight = Field(25, description="A round of a game: points, a newcomer, an event.")
+    batch_insert: Weight = Field(5, description="Several events of a game at once.")
+
+    @model_validator(mode="after")
+    def _some(self) -> "GameWrites":
+        if not any(self.model_dump().values()):
+            raise ValueError("game.writes: all weights are 0; give at least one a weight above 0")
+        if self.delete and self.delete >= self.insert:
+            raise ValueError(
+                f"game.writes.delete {self.delete:g} is not below game.writes.insert {self.insert:g}: "
+                "nobody would be left online to log out; lower it, or raise game.writes.insert"
+            )
+        return self
+
+
+class GameReads(Section):
+    """Weights of the reads of the workload `game`; only their proportions count."""
+
+    select: Weight = Field(50, description="A player, by key.")
+    presence: Weight = Field(15, description="A player and their sessions.")
+    roster: Weight = Field(15, description="The members of a game, by points.")
+    history: Weight = Field(10, description="Two pages of the newest events of a game.")
+    containment: Weight = Field(
+        5, description="Two pages of the players of a clan and region, found in their JSON profiles."
+    )
+    complex: Weight = Field(
+        5, description="Games and points of the players of a clan and region, by mode of the games."
+    )
+
+    @model_validator(mode="after")
+    def _some(self) -> "GameReads":
+        if not any(self.model_dump().values()):
+            raise ValueError("game.reads: all weights are 0; give at least one a weight above 0")
+        return self
+
+
+class Game(Section):
+    """The workload `game`: a game server's players, games, sessions, memberships and events, with JSON."""
+
+    players_per_game: int = Field(4, ge=2, le=8, description="Members of each game.")
+    events_per_game: int = Field(
+        40, ge=1, le=100_000, description="Newest events that each game keeps; its data begins with as many."
+    )
+    clan_size: int = Field(
+        250, ge=10, le=1_000_000, description="Players of a clan, a fifth of them in each region."
+    )
+    payload_size: Size = Field(60, ge=0, le=1_000_000, description="Characters of the note of an event.")
+    batch_rows: int = Field(10, ge=1, le=100_000, description="Events that `batch_insert` appends at once.")
+    rollbacks: float = Field(
+        0.1, ge=0, le=1, description="Share of `transaction` that is rolled back on purpose: `rejected`."
+    )
+    keys: Literal["uniform", "zipf", "latest"] = Field(
+        "uniform", description="Which players and games are drawn: all alike, a few often, or the last ones."
+    )
+    page: int = Field(
+        20, ge=1, le=10_000, description="Rows of a page of `history`, `containment` and `presence`."
+    )
+    writes: GameWrites = Field(default_factory=GameWrites, description="Weights of the writes.")
+    reads: GameReads = Field(default_factory=GameReads, description="Weights of the reads.")
+
+    @model_validator(mode="after")
+    def _fits(self) -> "Game":
+        if self.batch_rows > self.events_per_game:
+            raise ValueError(
+                f"game.batch_rows {self.batch_rows} is more than game.events_per_game "
+                f"{self.events_per_game}, the events that a game keeps; lower it, or raise "
+                "game.events_per_game"
+            )
+        return self
+
+    def options(self) -> Mapping[str, Any]:
+        """Return the keyword arguments of `daemon.workloads.game.workload.Game`."""
+        return self.model_dump()

@@ -9,6 +9,9 @@ from daemon.workloads.base import Consumer, Crowd, Identity, Invariant, Stretch,
 from daemon.workloads.data import Data
 from daemon.workloads.events import Events
 from daemon.workloads.events_invariants import invariants as events_invariants
+from daemon.workloads.game.data import DATA as GAME
+from daemon.workloads.game.invariants import invariants as game_invariants
+from daemon.workloads.game.workload import Game
 from daemon.workloads.ledger.consumers import consumers as ledger_consumers
 from daemon.workloads.ledger.data import DATA
 from daemon.workloads.ledger.invariants import invariants as ledger_invariants
@@ -56,6 +59,7 @@ class Kind(NamedTuple):
 
 WORKLOADS: Mapping[str, Kind] = {
     "events": Kind(Events, invariants=events_invariants),
+    "game": Kind(Game, writes_rows=False, writes_directly=True, invariants=game_invariants, data=GAME),
     "ledger": Kind(
         Ledger,
         writes_rows=False,
