@@ -8,6 +8,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 
 from daemon.config.data import Data
 from daemon.config.invariants import Invariants
+from daemon.config.marketplace import Marketplace
 from daemon.config.section import Section
 from daemon.config.types import Duration, PageSize, Rate, Size
 from daemon.config.workloads import Events, Ledger, Sql
@@ -251,7 +252,9 @@ class Settings(Section):
         description="Database to put under load.",
         examples=["sqlite:///file.db", "postgresql://user@host:port/db", "null://"],
     )
-    workload: Literal["events", "ledger", "sql"] = Field("events", description="What the pools do.")
+    workload: Literal["events", "ledger", "marketplace", "sql"] = Field(
+        "events", description="What the pools do."
+    )
     duration: Duration = Field(60.0, description="Length of the run after warm-up; 0: until stopped.")
     warmup: Duration = Field(0.0, description="Load before the measured part; left out of the summary.")
     seed: int | None = Field(None, ge=0, description="Makes keys and payloads repeatable; unset: drawn anew.")
@@ -263,6 +266,7 @@ class Settings(Section):
     data: Data = Field(default_factory=Data)
     events: Events = Field(default_factory=Events)
     ledger: Ledger = Field(default_factory=Ledger)
+    marketplace: Marketplace = Field(default_factory=Marketplace)
     sql: Sql = Field(default_factory=Sql)
     invariants: Invariants = Field(default_factory=Invariants)
     sqlite: Sqlite = Field(default_factory=Sqlite)
