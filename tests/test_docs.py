@@ -100,7 +100,7 @@ def test_the_table_of_metrics_in_the_readme_is_current() -> None:
 def test_the_configuration_reference_is_current_and_complete() -> None:
     text = generate.CONFIGURATION.read_text(encoding="utf-8")
     assert text == generate.configuration(), REFRESH
-    rows = re.findall(r"^\| `([a-z_.]+)`", text, re.MULTILINE)
+    rows = re.findall(r"^\| `([a-z0-9_.]+)`", text, re.MULTILINE)
     assert sorted(rows) == sorted(setting_keys())
     for flag in RUN_FLAGS:
         assert flag.name == "--json" or f"`{flag.name}`" in text

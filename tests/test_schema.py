@@ -110,3 +110,18 @@ def test_on_the_null_target_there_is_nothing_to_make() -> None:
         assert await schema.prepare(backend, zoo(backend.dialect), clean=True) == set()
 
     on(null_backend, check)
+
+
+def test_a_serial_number_that_is_the_key_has_one_index(tmp_path: Path) -> None:
+    """In SQLite it is the row's own number: another index of it would cost each INSERT."""
+    numbered = Table("numbered", (("id", "serial"), ("name", "text")), ("id",))
+    paired = Table("paired", (("tx", "bigint"), ("id", "serial")), ("tx", "id"))
+
+    async def check(backend: Backend) -> None:
+        await execute(backend, *map(SQLITE.create_table, (numbered, paired)))
+        indexed = "SELECT tbl_name FROM sqlite_master WHERE type = 'index'"
+        assert await execute(backend, indexed) == [("soakd_paired",)]
+        await execute(backend, "INSERT INTO soakd_numbered (name) VALUES ('a'), ('b')")
+        assert await execute(backend, "SELECT id FROM soakd_numbered ORDER BY id") == [(1,), (2,)]
+
+    on(lambda: sqlite_backend(tmp_path / "schema.db"), check)

@@ -52,8 +52,9 @@ class Dialect(NamedTuple):
         columns = [f"{name} {TYPES[kind][column]} NOT NULL" for name, kind in table.columns]
         keys = [f"PRIMARY KEY ({', '.join(table.key)})"]
         if self.name != "postgres":  # SQLite numbers nothing but a primary key of one INTEGER column
-            serial = [f"PRIMARY KEY ({name})" for name, kind in table.columns if kind == "serial"]
-            keys = [*serial, f"UNIQUE ({', '.join(table.key)})"] if serial else keys
+            serial = [name for name, kind in table.columns if kind == "serial"]
+            if serial and table.key != tuple(serial):
+                keys = [f"PRIMARY KEY ({serial[0]})", f"UNIQUE ({', '.join(table.key)})"]
         return f"CREATE TABLE {self.table(table.name)} ({', '.join([*columns, *keys])})"
 
     def create_index(self, table: Table, *columns: str) -> str:

@@ -8,6 +8,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 
 from daemon.config.data import Data
 from daemon.config.invariants import Invariants
+from daemon.config.marketplace import Marketplace
 from daemon.config.samplers import Samplers
 from daemon.config.section import Section
 from daemon.config.types import Duration, PageSize, Rate, Size
@@ -263,7 +264,9 @@ class Settings(Section):
         description="Database to put under load.",
         examples=["sqlite:///file.db", "postgresql://user@host:port/db", "null://"],
     )
-    workload: Literal["events", "game", "ledger", "sql"] = Field("events", description="What the pools do.")
+    workload: Literal["events", "game", "ledger", "marketplace", "sql"] = Field(
+        "events", description="What the pools do."
+    )
     duration: Duration = Field(60.0, description="Length of the run after warm-up; 0: until stopped.")
     warmup: Duration = Field(
         0.0, description="Load before the measured part; the summary counts its rows and nothing else of it."
@@ -278,6 +281,7 @@ class Settings(Section):
     events: Events = Field(default_factory=Events)
     game: Game = Field(default_factory=Game)
     ledger: Ledger = Field(default_factory=Ledger)
+    marketplace: Marketplace = Field(default_factory=Marketplace)
     sql: Sql = Field(default_factory=Sql)
     invariants: Invariants = Field(default_factory=Invariants)
     sqlite: Sqlite = Field(default_factory=Sqlite)

@@ -16,6 +16,9 @@ from daemon.workloads.ledger.consumers import consumers as ledger_consumers
 from daemon.workloads.ledger.data import DATA
 from daemon.workloads.ledger.invariants import invariants as ledger_invariants
 from daemon.workloads.ledger.workload import Ledger
+from daemon.workloads.marketplace.data import DATA as MARKETPLACE
+from daemon.workloads.marketplace.invariants import invariants as marketplace_invariants
+from daemon.workloads.marketplace.workload import Marketplace
 from daemon.workloads.sql.inspect import look as sql_look
 from daemon.workloads.sql.pgbench import DATA as PGBENCH
 from daemon.workloads.sql.workload import Sql
@@ -67,6 +70,13 @@ WORKLOADS: Mapping[str, Kind] = {
         consumers=ledger_consumers,
         invariants=ledger_invariants,
         data=DATA,
+    ),
+    "marketplace": Kind(
+        Marketplace,
+        writes_rows=False,
+        writes_directly=True,
+        invariants=marketplace_invariants,
+        data=MARKETPLACE,
     ),
     "sql": Kind(Sql, writes_rows=False, writes_directly=True, look=sql_look, data=PGBENCH),
 }

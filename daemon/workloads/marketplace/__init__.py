@@ -1,0 +1,1 @@
+"""The workload `marketplace`: tokens (mints), offers to sell and to buy them, invoices, balances."""
