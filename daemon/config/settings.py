@@ -10,7 +10,7 @@ from daemon.config.data import Data
 from daemon.config.invariants import Invariants
 from daemon.config.section import Section
 from daemon.config.types import Duration, PageSize, Rate, Size
-from daemon.config.workloads import Events, Ledger, Sql
+from daemon.config.workloads import Events, Ledger, Progress, Sql
 from daemon.errors import UsageError
 from daemon.target import MASK, parse_target
 from daemon.target import shown as shown_address
@@ -251,7 +251,9 @@ class Settings(Section):
         description="Database to put under load.",
         examples=["sqlite:///file.db", "postgresql://user@host:port/db", "null://"],
     )
-    workload: Literal["events", "ledger", "sql"] = Field("events", description="What the pools do.")
+    workload: Literal["events", "ledger", "progress", "sql"] = Field(
+        "events", description="What the pools do."
+    )
     duration: Duration = Field(60.0, description="Length of the run after warm-up; 0: until stopped.")
     warmup: Duration = Field(0.0, description="Load before the measured part; left out of the summary.")
     seed: int | None = Field(None, ge=0, description="Makes keys and payloads repeatable; unset: drawn anew.")
@@ -263,6 +265,7 @@ class Settings(Section):
     data: Data = Field(default_factory=Data)
     events: Events = Field(default_factory=Events)
     ledger: Ledger = Field(default_factory=Ledger)
+    progress: Progress = Field(default_factory=Progress)
     sql: Sql = Field(default_factory=Sql)
     invariants: Invariants = Field(default_factory=Invariants)
     sqlite: Sqlite = Field(default_factory=Sqlite)
