@@ -112,19 +112,19 @@ class Engine:
             clock=clock,
             rng=Random(f"{plan.seed}/consumers"),
         )
-        self._canaries = Canaries(
-            registry.canaries(
-                *plan.workload,
-                identity=plan.identity,
-                dialect=self.backend.dialect,
-                workers=plan.pools["writer"].workers,
-            ),
-            writers=tuple(self.writers.values()),
-            backend=self.backend,
-            clock=clock,
-        )
+        self._canaries = self._canaries_of(plan, clock)
         self._vitals = Vitals(plan.identity.shard, clock)
         self._work: list[asyncio.Task[None]] = []
+
+    def _canaries_of(self, plan: EnginePlan, clock: Clock) -> Canaries:
+        made = registry.canaries(
+            *plan.workload,
+            identity=plan.identity,
+            dialect=self.backend.dialect,
+            workers=plan.pools["writer"].workers,
+        )
+        writers = tuple(self.writers.values())
+        return Canaries(made, writers=writers, backend=self.backend, clock=clock)
 
     def start(self) -> None:
         """Begin the load; it goes on until `drain`."""
