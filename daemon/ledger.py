@@ -6,9 +6,11 @@ from typing import Any, NamedTuple
 
 from daemon.backends.base import Backend, Dialect
 from daemon.errors import OpError, TargetError, UsageError
-from daemon.ops import Table, Transaction, Tx, TxFn, Values, query
+from daemon.ops import Merge, Table, Transaction, Tx, TxFn, Values, query
 from daemon.record.account import Account
+from daemon.workloads import merging
 from daemon.workloads.base import EPOCH_KEYS, Identity
+from daemon.workloads.merging import MergedRows
 
 SCHEMA_VERSION = 1
 
@@ -166,13 +168,14 @@ async def finish_alone(backend: Backend, run: int) -> None:
 
 
 async def forget_rows(backend: Backend, table: Table, before: int) -> None:
-    """Delete the rows of runs whose number is lower.
+    """Delete the rows of runs whose number is lower; what was merged into counters stays.
 
     Raises:
         OpError: the target refused.
     """
-    sql = backend.dialect.sql("DELETE FROM {rows} WHERE run < ?", rows=table.name)
-    await do(backend, query, sql, (before,))
+    if table.merge is None:
+        sql = backend.dialect.sql("DELETE FROM {rows} WHERE run < ?", rows=table.name)
+        await do(backend, query, sql, (before,))
 
 
 async def quiet(backend: Backend, run: int, *, insist: bool) -> bool:
@@ -197,11 +200,14 @@ async def quiet(backend: Backend, run: int, *, insist: bool) -> bool:
 
 
 async def stored(backend: Backend, table: Table, identity: Identity) -> int:
-    """Return how many rows of one life of a shard the table holds.
+    """Return how many rows of one life of a shard the table holds, or has merged.
 
     Raises:
         OpError: the target refused.
     """
+    if table.merge is not None:
+        found = await merged(backend, table.merge, identity.run)
+        return sum(one.rows for one in found if one[:2] == identity[1:])
     sql = backend.dialect.sql(
         "SELECT count(*) FROM {rows} WHERE run = ? AND shard = ? AND seq >= ? AND seq < ?", rows=table.name
     )
@@ -222,6 +228,26 @@ async def by_worker(backend: Backend, table: Table, run: int) -> list[WorkerRows
         rows=table.name,
     )
     return [WorkerRows(*row) for row in await ask(backend, query, sql, (run,))]
+
+
+async def merged(backend: Backend, merge: Merge, run: int) -> list[MergedRows]:
+    """Return how many rows of a run were merged into counters, by life of a shard.
+
+    Raises:
+        OpError: the target refused.
+    """
+    found: list[MergedRows] = await ask(backend, merging.merged, backend.dialect, merge, run)
+    return found
+
+
+async def miscounted(backend: Backend, merge: Merge) -> str | None:
+    """Return in words how counters differ from all that was ever merged into them; None: not at all.
+
+    Raises:
+        OpError: the target refused.
+    """
+    found: str | None = await ask(backend, merging.difference, backend.dialect, merge)
+    return found
 
 
 async def load_run(backend: Backend, wanted: int | None = None) -> RunRecord:

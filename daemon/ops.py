@@ -34,11 +34,40 @@ class Table(NamedTuple):
         columns: (column, type) in the order of a row's values. Types are the portable ones of
             `backends.base.TYPES`.
         key: the columns of the unique key that makes a retry idempotent.
+        merge: where its rows are counted instead of being kept. None: they are kept.
     """
 
     name: str
     columns: tuple[tuple[str, str], ...]
     key: tuple[str, ...]
+    merge: "Merge | None" = None
+
+
+class Merge(NamedTuple):
+    """What becomes of rows that are counted: a batch of them is merged, each batch once.
+
+    A row has the columns run, shard, worker and seq, then the key of its counter, then values of
+    which the last one tells how late it is. All are integers.
+
+    Attributes:
+        counters: the key, the number of rows, and the values of the latest row.
+        marks: what each flusher of each life of a shard has merged: the number of its last batch,
+            and how many rows in all; its columns are `MARK_COLUMNS`.
+    """
+
+    counters: Table
+    marks: Table
+
+
+MARK_KEY = ("run", "shard", "epoch", "flusher")
+MARK_COLUMNS = (
+    ("run", "bigint"),
+    ("shard", "int"),
+    ("epoch", "int"),
+    ("flusher", "int"),
+    ("batch", "bigint"),
+    ("events", "bigint"),
+)
 
 
 class Tx(Protocol):
@@ -58,6 +87,19 @@ class Tx(Protocol):
         Args:
             table: where to.
             rows: each with the values of `table.columns`; there may be none.
+
+        Raises:
+            OpError: the database refused them.
+        """
+        ...
+
+    async def upsert(self, counters: Table, rows: Sequence[Values]) -> None:
+        """Add rows to the counters of their keys, and make those that are not there.
+
+        Args:
+            counters: as `Merge` has it.
+            rows: each with the values of its columns, and a key of its own, in the order of the
+                keys: so two that do this at once never wait for each other; at least one.
 
         Raises:
             OpError: the database refused them.

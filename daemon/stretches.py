@@ -38,7 +38,7 @@ async def readable(backend: Backend, table: Table) -> list[Stretch]:
     Raises:
         OpError: the target refused.
     """
-    if backend.dialect.name == "null":
+    if backend.dialect.name == "null" or table.merge is not None:
         return []
     newest = backend.dialect.sql("SELECT max(run) FROM {t}", t=table.name)
     lowest = backend.dialect.sql("SELECT min(seq) FROM {t} WHERE run = ? AND seq >= ?", t=table.name)

@@ -287,18 +287,19 @@ def test_a_logout_waits_for_the_only_one_who_is_online(on_postgres: Place) -> No
 
         await rig.sql("DELETE FROM {sessions} WHERE player <> 5")
         await rig.sql("UPDATE {players} SET sessions = 0 WHERE id <> 5")
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(rig.backend.transact(Transaction(hold, read_only=False)))
-            await held.wait()
-            out = tasks.create_task(rig.backend.transact(Transaction(log_out, (sql, 3, 9), read_only=False)))
-            waiting = (
-                "SELECT count(*) FROM pg_stat_activity "
-                "WHERE wait_event_type = 'Lock' AND datname = current_database()"
-            )
-            async with asyncio.timeout(20):
-                while (await rig.sql(waiting))[0][0] == 0:  # noqa: ASYNC110 - the server tells nobody
-                    await asyncio.sleep(0.005)
-            go.set()
+        holding = asyncio.ensure_future(rig.backend.transact(Transaction(hold, read_only=False)))
+        await held.wait()
+        work = Transaction(log_out, (sql, 3, 9), read_only=False)
+        out = asyncio.ensure_future(rig.backend.transact(work))
+        waiting = (
+            "SELECT count(*) FROM pg_stat_activity "
+            "WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        )
+        async with asyncio.timeout(20):
+            while (await rig.sql(waiting))[0][0] == 0:  # noqa: ASYNC110 - the server tells nobody
+                await asyncio.sleep(0.005)
+        go.set()
+        await holding
         assert (await out).result == 3
         assert await rig.violated() == {}
 

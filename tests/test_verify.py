@@ -18,6 +18,7 @@ from daemon.ledger import RUNNING, RunRecord, WorkerRows
 from daemon.record.account import Account
 from daemon.results.verify import NAMED, Verification, verify
 from daemon.workloads.base import EPOCH_KEYS
+from daemon.workloads.merging import MergedRows
 
 
 def record(accounts: dict[tuple[int, int], Account], stop_reason: str = "duration") -> RunRecord:
@@ -111,6 +112,38 @@ def test_a_long_list_of_findings_is_cut() -> None:
     result = verify(record(accounts), [])
     assert len(result.checks) == 3 * NAMED
     assert len(result.problems) == NAMED
+
+
+def test_rows_that_are_counted_are_compared_as_a_number() -> None:
+    """Nobody can tell gaps and duplicates then, and nothing is claimed of them."""
+    accounts = {(0, 0): Account(30, 28, 0, 2, 2), (0, 1): Account(7, 7)}
+    result = verify(record(accounts), [], [MergedRows(0, 0, 29), MergedRows(0, 1, 7)])
+    assert result.ok
+    assert [(check.stored, check.gaps, check.duplicates) for check in result.checks] == [
+        (29, None, None),
+        (7, None, None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("merged", "words"),
+    [
+        ([MergedRows(0, 0, 9)], "shard 0: 1 of 10 committed rows are missing"),
+        ([], "shard 0: 10 of 10 committed rows are missing"),
+        ([MergedRows(0, 0, 11)], "shard 0: 1 rows more than were committed"),
+        ([MergedRows(0, 0, 10), MergedRows(1, 2, 3)], "shard 1 epoch 2: 3 rows without an account"),
+    ],
+)
+def test_wrong_numbers_of_counted_rows_are_named(merged: list[MergedRows], words: str) -> None:
+    result = verify(record({(0, 0): Account(10, 10)}), [], merged)
+    assert result.problems == [words]
+    assert not result.ok
+
+
+def test_counters_that_do_not_add_up_are_told_whatever_the_run_says() -> None:
+    result = verify(record({(0, 0): Account(10, 10)}), [], [MergedRows(0, 0, 10)], ["they do not add up"])
+    assert result.problems == ["they do not add up"]
+    assert not result.ok
 
 
 @given(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 2), st.sets(st.integers(0, 30))), max_size=8))

@@ -107,6 +107,29 @@ class Dialect(NamedTuple):
         conflict = f" ON CONFLICT ({', '.join(table.key)}) DO NOTHING" if again else ""
         return f"INSERT INTO {self.table(table.name)} ({names}) VALUES ({marks}){conflict}"
 
+    def upsert(self, counters: Table) -> str:
+        """Return the statement that adds rows to counters: see `Tx.upsert`.
+
+        In PostgreSQL it takes an array of each column, else the values of one row.
+        """
+        names = [name for name, _ in counters.columns]
+        size = len(counters.key)
+        count, latest, late = names[size], names[size + 1 :], names[-1]
+        if self.name == "postgres":
+            arrays = (f"{self.placeholder}::{TYPES[kind][0]}[]" for _, kind in counters.columns)
+            rows = f"SELECT * FROM unnest({', '.join(arrays)})"
+        else:
+            rows = f"VALUES ({', '.join(self.placeholder for _ in names)})"
+        changes = [f"{count} = old.{count} + excluded.{count}"]
+        changes += [
+            f"{name} = CASE WHEN excluded.{late} >= old.{late} THEN excluded.{name} ELSE old.{name} END"
+            for name in latest
+        ]
+        return (
+            f"INSERT INTO {self.table(counters.name)} AS old ({', '.join(names)}) {rows} "
+            f"ON CONFLICT ({', '.join(counters.key)}) DO UPDATE SET {', '.join(changes)}"
+        )
+
 
 SQLITE = Dialect("sqlite", "soakd_", "?")
 POSTGRES = Dialect("postgres", "soakd.", "%s")

@@ -24,6 +24,9 @@ class NullTx:
     async def insert(self, table: Table, rows: Sequence[Values]) -> None:
         """Do nothing."""
 
+    async def upsert(self, counters: Table, rows: Sequence[Values]) -> None:
+        """Do nothing."""
+
     async def perform(self, sql: str, params: Sequence[Any], *, keep: bool = True) -> None:
         """Do nothing."""
 

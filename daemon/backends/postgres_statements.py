@@ -14,6 +14,7 @@ from psycopg import adapt, pq
 from psycopg.abc import Transformer
 from psycopg.adapt import PyFormat
 
+from daemon.backends.base import POSTGRES
 from daemon.backends.postgres_copy import encoder_of
 from daemon.backends.postgres_errors import op_error
 from daemon.backends.postgres_protocol import copy, execute_prepared, prepare
@@ -90,6 +91,14 @@ class PostgresTx:
             await self._connection.wait(copy(self._pgconn, encoder.command, encoder.encode(rows)))
         except psycopg.Error as error:
             raise op_error(error) from None
+
+    async def upsert(self, counters: Table, rows: Sequence[Values]) -> None:
+        """Add rows to counters with one statement: see `daemon.ops.Tx`.
+
+        An array of integers is written as text; psycopg would look at each of them by itself.
+        """
+        arrays = [f"{{{str(list(column))[1:-1]}}}" for column in zip(*rows, strict=True)]
+        await self.execute(POSTGRES.upsert(counters), arrays)
 
     async def execute_many(self, sql: str, rows: Sequence[Values]) -> None:
         """Run one statement for each row, pipelined."""

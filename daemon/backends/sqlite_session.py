@@ -81,12 +81,11 @@ class SqliteTx:
 
     async def insert(self, table: Table, rows: Sequence[Values]) -> None:
         """Insert rows: see `daemon.ops.Tx`."""
-        if self.broken is not None:
-            raise self.broken
-        try:
-            self._cursor.executemany(SQLITE.insert(table, again=False), rows)
-        except apsw.Error as error:
-            raise self._refused(error) from error
+        self._execute_many(SQLITE.insert(table, again=False), rows)
+
+    async def upsert(self, counters: Table, rows: Sequence[Values]) -> None:
+        """Add rows to counters: see `daemon.ops.Tx`."""
+        self._execute_many(SQLITE.upsert(counters), rows)
 
     async def perform(self, sql: str, params: Sequence[Any], *, keep: bool = True) -> None:
         """Run a statement and throw its rows away: see `ops.ScriptTx`."""
@@ -122,6 +121,14 @@ class SqliteTx:
         time.sleep(max(0.0, min(seconds, left)))  # noqa: ASYNC251 - in the lane's own thread
         if seconds > left:
             raise OpError("timeout", "it slept until the deadline")
+
+    def _execute_many(self, sql: str, rows: Sequence[Values]) -> None:
+        if self.broken is not None:
+            raise self.broken
+        try:
+            self._cursor.executemany(sql, rows)
+        except apsw.Error as error:
+            raise self._refused(error) from error
 
     def _refused(self, error: apsw.Error) -> OpError:
         commits = not self.explicit and not self.read_only

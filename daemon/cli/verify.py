@@ -62,4 +62,5 @@ def verify(
 def _figures(check: Check) -> list[str]:
     known = check.account
     numbers = (check.shard, check.epoch, known.accepted, known.committed, known.failed, known.abandoned)
-    return [str(number) for number in (*numbers, check.stored, check.gaps, check.duplicates)]
+    found = (check.stored, check.gaps, check.duplicates)
+    return ["–" if number is None else str(number) for number in (*numbers, *found)]

@@ -12,7 +12,7 @@ from daemon.config.marketplace import Marketplace
 from daemon.config.samplers import Samplers
 from daemon.config.section import Section
 from daemon.config.types import Duration, PageSize, Rate, Size
-from daemon.config.workloads import Events, Game, Ledger, Sql
+from daemon.config.workloads import Events, Game, Ledger, Progress, Sql
 from daemon.errors import UsageError
 from daemon.target import MASK, parse_target
 from daemon.target import shown as shown_address
@@ -264,7 +264,7 @@ class Settings(Section):
         description="Database to put under load.",
         examples=["sqlite:///file.db", "postgresql://user@host:port/db", "null://"],
     )
-    workload: Literal["events", "game", "ledger", "marketplace", "sql"] = Field(
+    workload: Literal["events", "game", "ledger", "marketplace", "progress", "sql"] = Field(
         "events", description="What the pools do."
     )
     duration: Duration = Field(60.0, description="Length of the run after warm-up; 0: until stopped.")
@@ -282,6 +282,7 @@ class Settings(Section):
     game: Game = Field(default_factory=Game)
     ledger: Ledger = Field(default_factory=Ledger)
     marketplace: Marketplace = Field(default_factory=Marketplace)
+    progress: Progress = Field(default_factory=Progress)
     sql: Sql = Field(default_factory=Sql)
     invariants: Invariants = Field(default_factory=Invariants)
     sqlite: Sqlite = Field(default_factory=Sqlite)

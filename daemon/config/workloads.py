@@ -102,6 +102,55 @@ class Ledger(Section):
         return {**self.model_dump(), "isolation": self.isolation.replace("-", " ")}
 
 
+class ProgressReads(Section):
+    """Weights of the reads of the workload `progress`; only their proportions count."""
+
+    list: Weight = Field(60, description="A page of a user's progress.")
+    by_challenge: Weight = Field(30, description="The goals of a challenge with a user's progress.")
+    leaderboard: Weight = Field(10, description="The users who have come farthest in a challenge.")
+
+    @model_validator(mode="after")
+    def _some(self) -> "ProgressReads":
+        if not (self.list or self.by_challenge or self.leaderboard):
+            raise ValueError("progress.reads: all weights are 0; give at least one read a weight above 0")
+        return self
+
+
+class Progress(Section):
+    """The workload `progress`: events of users, counted towards the goals of challenges."""
+
+    challenges: int = Field(10, ge=1, le=10_000, description="Challenges.")
+    goals: int = Field(50, ge=1, le=10_000, description="Goals of each challenge.")
+    started: int = Field(
+        2,
+        ge=1,
+        le=10_000,
+        description="Goals of each challenge that every user has begun when data is loaded.",
+    )
+    keys: Literal["uniform", "zipf", "latest"] = Field(
+        "uniform",
+        description="Whose events and reads these are: all users alike, a few often, or the last ones.",
+    )
+    limit: int = Field(50, ge=1, le=10_000, description="Rows that `list` and `leaderboard` return at most.")
+    canary: Duration = Field(
+        1.0,
+        description="Time between two events that are followed until a reader sees them; 0: none.",
+    )
+    reads: ProgressReads = Field(default_factory=ProgressReads, description="Weights of the reads.")
+
+    @model_validator(mode="after")
+    def _enough(self) -> "Progress":
+        if self.started > self.goals:
+            raise ValueError(
+                f"progress.started {self.started} is more than progress.goals {self.goals}; lower it"
+            )
+        return self
+
+    def options(self) -> Mapping[str, Any]:
+        """Return the keyword arguments of `daemon.workloads.progress.workload.Progress`."""
+        return self.model_dump()
+
+
 class Sql(Section):
     """The workload `sql`: scripts of pgbench, or statements in YAML, of your own."""
 

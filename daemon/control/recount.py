@@ -57,8 +57,15 @@ async def recount(settings: Settings, clock: Clock, run: int | None) -> Verifica
         chosen = settings.model_copy(update={"workload": record.workload})
         has_rows = registry.WORKLOADS[record.workload].writes_rows
         tables = tables_of(chosen, clock).tables if has_rows else ()
-        workers = [row for t in tables for row in await ledger.by_worker(backend, t, record.run)]
-        return verify(record, workers)
+        workers = [
+            row for t in tables if not t.merge for row in await ledger.by_worker(backend, t, record.run)
+        ]
+        merges = [table.merge for table in tables if table.merge]
+        if not merges:
+            return verify(record, workers)
+        merged = [rows for merge in merges for rows in await ledger.merged(backend, merge, record.run)]
+        problems = [await ledger.miscounted(backend, merge) for merge in merges]
+        return verify(record, workers, merged, [problem for problem in problems if problem])
     except OpError as error:
         raise TargetError(f"cannot recount: {error}") from error
     finally:

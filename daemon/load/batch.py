@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 from daemon.backends.base import Backend
 from daemon.clock import Clock
 from daemon.errors import OpError
+from daemon.load.merge import Write, writing
 from daemon.load.retry import pause
 from daemon.ops import Table, Timed, Values
 from daemon.record.account import ABANDONED, ACCEPTED, COMMITTED, FAILED, IN_DOUBT, Cells
@@ -70,7 +71,7 @@ class BatchWriter:
 
         Args:
             op: number of the operation that the rows are recorded as.
-            table: where the rows go.
+            table: where the rows go; if it merges them, they begin with run, shard, worker and seq.
             policy: size, timeout and bounds.
             backend: what writes them.
             recorder: where the measurements go.
@@ -166,7 +167,8 @@ class BatchWriter:
         """Write until `close` was called and the queue is empty."""
         async with asyncio.TaskGroup() as tasks:
             for n in range(self._policy.flushers):
-                tasks.create_task(self._flusher(), name=f"flusher-{n}")
+                write = writing(self._table, n, self._backend)
+                tasks.create_task(self._flusher(write), name=f"flusher-{n}")
 
     def close(self) -> None:
         """Accept nothing more, turn waiting writers away, and write what was accepted."""
@@ -189,14 +191,14 @@ class BatchWriter:
         self._writing = 0
         return left
 
-    async def _flusher(self) -> None:
+    async def _flusher(self, write: Write) -> None:
         while True:
             taken = await self._take()
             if taken is None:
                 return
             batch, reason = taken
             self._writing += len(batch)
-            await self._write(batch, reason, in_doubt=False)
+            await self._write(write, batch, reason, in_doubt=False)
 
     async def _take(self) -> tuple[list[Item], Reason] | None:
         """Wait for a batch that is due; None when there will be no more."""
@@ -253,10 +255,11 @@ class BatchWriter:
                 if wake in self._idle:
                     self._idle.remove(wake)
 
-    async def _write(self, batch: Sequence[Item], reason: Reason, *, in_doubt: bool) -> None:
+    async def _write(self, write: Write, batch: Sequence[Item], reason: Reason, *, in_doubt: bool) -> None:
         """Write a batch, trying again while the failure may pass; split it when it cannot.
 
-        Once a COMMIT got no answer, further tries skip the rows that are there.
+        Once a COMMIT got no answer, further tries skip the rows that are there; merged rows are
+        there all or none, so then the batch is not split.
         """
         rows = [item[0] for item in batch]
         give_up = self._clock.now() + self._policy.retry_budget
@@ -264,14 +267,15 @@ class BatchWriter:
         while True:
             begun = self._clock.now()
             try:
-                timed = await self._backend.write_rows(self._table, rows, again=in_doubt)
+                timed = await write(rows, again=in_doubt)
             except OpError as error:
                 self._recorder.flush(reason, "error", len(rows), 0.0, 0.0)
                 in_doubt |= error.in_doubt
-                if not error.transient:
-                    await self._isolate(batch, reason, error, in_doubt=in_doubt)
+                whole = in_doubt and self._table.merge is not None
+                if not error.transient and not whole:
+                    await self._isolate(write, batch, reason, error, in_doubt=in_doubt)
                     return
-                if self._clock.now() >= give_up:
+                if not error.transient or self._clock.now() >= give_up:
                     self._fail(batch, error, in_doubt=in_doubt)
                     return
                 self._recorder.count("soakd_retries_total", error.error_class)
@@ -284,7 +288,7 @@ class BatchWriter:
                 return
 
     async def _isolate(
-        self, batch: Sequence[Item], reason: Reason, error: OpError, *, in_doubt: bool
+        self, write: Write, batch: Sequence[Item], reason: Reason, error: OpError, *, in_doubt: bool
     ) -> None:
         """Halve a batch that the database refuses until the bad row stands alone."""
         if len(batch) == 1:
@@ -292,8 +296,8 @@ class BatchWriter:
             self._on_failed(batch[0][0], error)
             return
         middle = len(batch) // 2
-        await self._write(batch[:middle], reason, in_doubt=in_doubt)
-        await self._write(batch[middle:], reason, in_doubt=in_doubt)
+        await self._write(write, batch[:middle], reason, in_doubt=in_doubt)
+        await self._write(write, batch[middle:], reason, in_doubt=in_doubt)
 
     def _acknowledge(self, batch: Sequence[Item], timed: Timed) -> None:
         self._cells[COMMITTED] += len(batch)

@@ -18,6 +18,7 @@ from daemon.backends import factory
 from daemon.clock import Clock, SystemClock
 from daemon.errors import OpError, TargetError
 from daemon.load.batch import BatchWriter
+from daemon.load.canaries import Canaries
 from daemon.load.consumers import Consumers
 from daemon.load.messages import (
     Channel,
@@ -100,6 +101,7 @@ class Engine:
             clock=clock,
             rng=Random(f"{plan.seed}/consumers"),
         )
+        self._canaries = self._canaries_of(plan, clock)
         self._vitals = Vitals(plan.identity.shard, clock)
         self._work: list[asyncio.Task[None]] = []
 
@@ -120,6 +122,16 @@ class Engine:
             for op, spec_table in enumerate(self.workload.tables)
         }
 
+    def _canaries_of(self, plan: EnginePlan, clock: Clock) -> Canaries:
+        made = registry.canaries(
+            *plan.workload,
+            identity=plan.identity,
+            dialect=self.backend.dialect,
+            workers=plan.pools["writer"].workers,
+        )
+        writers = tuple(self.writers.values())
+        return Canaries(made, writers=writers, backend=self.backend, clock=clock)
+
     def start(self) -> None:
         """Begin the load; it goes on until `drain`."""
         load = [
@@ -127,8 +139,16 @@ class Engine:
             *(asyncio.create_task(pool.run(), name=pool.name) for pool in self.pools),
         ]
         # What follows the writes can end only when there will be no more of them.
-        asyncio.gather(*load, return_exceptions=True).add_done_callback(lambda _: self._consumers.finish())
-        self._work = [*load, asyncio.create_task(self._consumers.run(), name="consumers")]
+        asyncio.gather(*load, return_exceptions=True).add_done_callback(self._written)
+        self._work = [
+            *load,
+            asyncio.create_task(self._consumers.run(), name="consumers"),
+            asyncio.create_task(self._canaries.run(), name="canaries"),
+        ]
+
+    def _written(self, _: object) -> None:
+        self._consumers.finish()
+        self._canaries.finish()
 
     async def drain(self, seconds: float) -> None:
         """Take no further turn, write what was accepted, abandon what is left after `seconds`.
@@ -173,6 +193,7 @@ class Engine:
         self._vitals.add_to(snapshot)
         snapshot.merge(self.backend.figures())
         self._consumers.add_to(snapshot)
+        self._canaries.add_to(snapshot)
         gauges = snapshot.gauges
         policy = self._plan.batch
         gauges["soakd_batch_queue_rows",] = sum(writer.depth for writer in self.writers.values())

@@ -1,4 +1,4 @@
-"""The metrics of what a workload does beside its operations: consumers and invariants."""
+"""The metrics of what a workload does beside its operations: consumers, canaries and invariants."""
 
 from collections.abc import Mapping
 
@@ -20,5 +20,11 @@ WORKLOADS: Mapping[str, Metric] = {
     ),
     "soakd_invariant_violations": Metric(
         "gauge", ("invariant",), "Violations that the latest finished check has found."
+    ),
+    "soakd_canary_visible_seconds": Metric(
+        "histogram", (), "From a canary row being accepted to being visible to a reader."
+    ),
+    "soakd_canaries_lost_total": Metric(
+        "counter", (), "Canary rows that no reader has seen within 60 s, or before the end."
     ),
 }

@@ -103,6 +103,7 @@ def build_summary(
         "flushes": _flushes(snapshot),
         "retries": _by_last_label(snapshot, "soakd_retries_total"),
         "consumers": _consumers(snapshot),
+        "canaries": _canaries(snapshot),
         "engines": _engines(snapshot),
         "durability": facts.durability,
         "generator_limited": facts.generator_limited,
@@ -208,6 +209,15 @@ def _consumers(snapshot: Snapshot) -> Json:
         }
         for name in names
     }
+
+
+def _canaries(snapshot: Snapshot) -> Json:
+    """Return how soon readers saw what was accepted; empty where nobody looked."""
+    visible = snapshot.histograms.get(("soakd_canary_visible_seconds",))
+    if visible is None:
+        return {}
+    lost = snapshot.counters.get(("soakd_canaries_lost_total",), 0)
+    return {"visible": statistics(visible), "lost": round(lost)}
 
 
 def _engines(snapshot: Snapshot) -> list[Json]:

@@ -165,6 +165,8 @@ def _beside(summary: Json) -> Iterator[tuple[str, str]]:
         yield "retries", readable.listing(summary["retries"])
     for name, consumer in summary["consumers"].items():
         yield "consumers", _consumer_line(name, consumer)
+    if summary.get("canaries"):
+        yield "canaries", _canary_line(summary["canaries"])
     if summary.get("invariants"):
         yield "invariants", _invariants_line(summary["invariants"])
 
@@ -173,6 +175,15 @@ def _consumer_line(name: str, consumer: Json) -> str:
     behind = f"{readable.count(consumer['lag_rows'])} behind" if consumer["lag_rows"] else "caught up"
     errors = f" · failed steps: {readable.listing(consumer['errors'])}" if consumer["errors"] else ""
     return f"{name}: {readable.count(consumer['rows'])} rows, {behind}{errors}"
+
+
+def _canary_line(canaries: Json) -> str:
+    visible = canaries["visible"]
+    lost = f" · {readable.count(canaries['lost'])} never seen" if canaries["lost"] else ""
+    if not visible["count"]:
+        return f"none was seen{lost}"
+    times = " · ".join(f"{name} {readable.seconds(visible[name])}" for name in ("p50", "p99", "max"))
+    return f"{readable.count(visible['count'])} seen by a reader, from being accepted: {times}{lost}"
 
 
 def _invariant_lines(invariants: Json) -> Iterator[str]:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from daemon.ledger import RUNNING, RunRecord, WorkerRows
 from daemon.record.account import Account
 from daemon.workloads.base import EPOCH_KEYS
+from daemon.workloads.merging import MergedRows
 
 Lives = Mapping[tuple[int, int], Account]  # by (shard, epoch)
 NAMED = 20  # findings that are spelled out
@@ -15,9 +16,10 @@ class Check(NamedTuple):
     """One life of one shard: its account against the table.
 
     Attributes:
-        stored: rows in the table.
-        gaps: sequence numbers missing below the highest stored one of each worker.
-        duplicates: rows whose key is there already.
+        stored: rows in the table, or merged into counters.
+        gaps: sequence numbers missing below the highest stored one of each worker; None where rows
+            are counted and not kept, so that nobody can tell.
+        duplicates: rows whose key is there already; None as above.
         problems: what is wrong, in words; empty when nothing is.
     """
 
@@ -25,8 +27,8 @@ class Check(NamedTuple):
     epoch: int
     account: Account
     stored: int
-    gaps: int
-    duplicates: int
+    gaps: int | None
+    duplicates: int | None
     problems: tuple[str, ...]
 
 
@@ -36,32 +38,52 @@ class Verification(NamedTuple):
     Attributes:
         finished: the run has ended and left its accounts.
         checks: one per life of a shard.
+        miscounted: what is wrong with the counters that rows were merged into, whoever merged them.
     """
 
     run: RunRecord
     finished: bool
     checks: Sequence[Check]
+    miscounted: Sequence[str] = ()
 
     @property
     def ok(self) -> bool:
         """True when the table holds exactly what the accounts say."""
-        return self.finished and not any(check.problems for check in self.checks)
+        return self.finished and not self.problems
 
     @property
     def problems(self) -> list[str]:
         """What is wrong, in words; at most `NAMED` findings."""
         found = [problem for check in self.checks for problem in check.problems]
+        found += self.miscounted
         return found[:NAMED]
 
 
-def verify(record: RunRecord, workers: Sequence[WorkerRows]) -> Verification:
-    """Compare a run's accounts with the rows of its workers."""
+def verify(
+    record: RunRecord,
+    workers: Sequence[WorkerRows],
+    merged: Sequence[MergedRows] | None = None,
+    miscounted: Sequence[str] = (),
+) -> Verification:
+    """Compare a run's accounts with its rows.
+
+    Args:
+        record: the run, with its accounts.
+        workers: the rows that are kept.
+        merged: the rows that were merged into counters; None: those of this workload are kept.
+        miscounted: what is wrong with the counters.
+    """
     by_life: dict[tuple[int, int], list[WorkerRows]] = {life: [] for life in record.accounts}
     for rows in workers:
         by_life.setdefault((rows.shard, rows.epoch), []).append(rows)
-    checks = [_check(life, record.accounts.get(life), by_life[life]) for life in sorted(by_life)]
+    counted = {(one.shard, one.epoch): one.rows for one in merged or ()}
+    lives = sorted(by_life.keys() | counted.keys())
+    if merged is None:
+        checks = [_check(life, record.accounts.get(life), by_life[life]) for life in lives]
+    else:
+        checks = [_check_counted(life, record.accounts.get(life), counted.get(life, 0)) for life in lives]
     finished = record.stop_reason != RUNNING
-    return Verification(record, finished, checks)
+    return Verification(record, finished, checks, miscounted)
 
 
 def _check(life: tuple[int, int], account: Account | None, workers: Sequence[WorkerRows]) -> Check:
@@ -70,26 +92,40 @@ def _check(life: tuple[int, int], account: Account | None, workers: Sequence[Wor
     stored = sum(w.rows for w in workers)
     gaps = sum(max(0, w.last - epoch * EPOCH_KEYS + 1 - w.distinct) for w in workers)
     duplicates = sum(w.rows - w.distinct for w in workers)
-    where = f"shard {shard}" + (f" epoch {epoch}" if epoch else "")
-    problems = []
-    if account is None:
-        problems.append(f"{where}: {stored} rows without an account")
-    elif not known.balanced:
-        problems.append(f"{where}: accepted {known.accepted} is not committed + failed + abandoned")
-    elif stored < known.committed:
-        problems.append(
-            f"{where}: {known.committed - stored} of {known.committed} committed rows are missing"
-        )
-    elif stored > known.committed + known.in_doubt:
-        problems.append(f"{where}: {stored - known.committed} rows more than were committed")
+    where = _where(life)
+    problems = _stored_problems(where, account, stored)
     if duplicates:
         problems.append(f"{where}: {duplicates} duplicates, {_worst_duplicates(workers)}")
-    if account is not None and gaps > known.failed + known.abandoned:
+    if account is not None and gaps > known.lost:
         problems.append(
-            f"{where}: {gaps} gaps in the workers' sequences, of which {known.failed + known.abandoned} "
+            f"{where}: {gaps} gaps in the workers' sequences, of which {known.lost} "
             f"are accounted for, {_worst_gaps(workers, epoch)}"
         )
     return Check(shard, epoch, known, stored, gaps, duplicates, tuple(problems))
+
+
+def _check_counted(life: tuple[int, int], account: Account | None, stored: int) -> Check:
+    problems = _stored_problems(_where(life), account, stored)
+    return Check(*life, account or Account(), stored, None, None, tuple(problems))
+
+
+def _where(life: tuple[int, int]) -> str:
+    shard, epoch = life
+    return f"shard {shard}" + (f" epoch {epoch}" if epoch else "")
+
+
+def _stored_problems(where: str, account: Account | None, stored: int) -> list[str]:
+    """Return what is wrong with the number of rows that are there."""
+    if account is None:
+        return [f"{where}: {stored} rows without an account"]
+    if not account.balanced:
+        return [f"{where}: accepted {account.accepted} is not committed + failed + abandoned"]
+    if stored < account.committed:
+        missing = account.committed - stored
+        return [f"{where}: {missing} of {account.committed} committed rows are missing"]
+    if stored > account.committed + account.in_doubt:
+        return [f"{where}: {stored - account.committed} rows more than were committed"]
+    return []
 
 
 def _worst_duplicates(workers: Sequence[WorkerRows]) -> str:

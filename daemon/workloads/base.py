@@ -105,6 +105,25 @@ class Consumer(NamedTuple):
     pause: float
 
 
+class Canary(NamedTuple):
+    """Rows that are sent now and then to find out how soon readers see what was accepted.
+
+    They go through the batch writer like any others, and are accounted for; nobody waits for
+    their COMMIT, so they are no operations.
+
+    Attributes:
+        op: number of the operation whose table they go into.
+        row: makes them; the argument is a number, from 1 on.
+        look: the transaction of a reader; returns the number of the latest row that it sees, or 0.
+        interval: time from when one was seen to the next, s > 0.
+    """
+
+    op: int
+    row: Callable[[int], Values]
+    look: Transaction
+    interval: float
+
+
 class Scope(NamedTuple):
     """How much a check of an invariant is to look at.
 

@@ -5,7 +5,7 @@ from random import Random
 from typing import Any, NamedTuple
 
 from daemon.backends.base import Backend, Dialect
-from daemon.workloads.base import Consumer, Crowd, Identity, Invariant, Stretch, Workload
+from daemon.workloads.base import Canary, Consumer, Crowd, Identity, Invariant, Stretch, Workload
 from daemon.workloads.data import Data
 from daemon.workloads.events import Events
 from daemon.workloads.events_invariants import invariants as events_invariants
@@ -19,6 +19,10 @@ from daemon.workloads.ledger.workload import Ledger
 from daemon.workloads.marketplace.data import DATA as MARKETPLACE
 from daemon.workloads.marketplace.invariants import invariants as marketplace_invariants
 from daemon.workloads.marketplace.workload import Marketplace
+from daemon.workloads.progress.data import DATA as PROGRESS
+from daemon.workloads.progress.invariants import invariants as progress_invariants
+from daemon.workloads.progress.workload import Progress
+from daemon.workloads.progress.workload import canaries as progress_canaries
 from daemon.workloads.sql.inspect import look as sql_look
 from daemon.workloads.sql.pgbench import DATA as PGBENCH
 from daemon.workloads.sql.workload import Sql
@@ -42,6 +46,8 @@ class Kind(NamedTuple):
             rows: then every writer needs a connection.
         consumers: makes what follows the writes; the keyword arguments are `dialect`, `wall` and
             its own settings. Each runs in one shard.
+        canaries: makes what finds out how soon rows are seen; the keyword arguments are
+            `identity`, `dialect`, `workers` and its own settings. Every shard has its own.
         invariants: makes what must be true of its data; the keyword arguments are `dialect`,
             `under_way` (see `create`) and its own settings.
         look: finds out in the target what it needs to know of that; the keyword arguments are
@@ -55,6 +61,7 @@ class Kind(NamedTuple):
     writes_rows: bool = True
     writes_directly: bool = False
     consumers: Callable[..., Sequence[Consumer]] = _nothing
+    canaries: Callable[..., Sequence[Canary]] = _nothing
     invariants: Callable[..., Sequence[Invariant]] = _nothing
     look: Callable[..., Awaitable[Mapping[str, Any]]] = _nothing_found
     data: Data | None = None
@@ -78,6 +85,7 @@ WORKLOADS: Mapping[str, Kind] = {
         invariants=marketplace_invariants,
         data=MARKETPLACE,
     ),
+    "progress": Kind(Progress, canaries=progress_canaries, invariants=progress_invariants, data=PROGRESS),
     "sql": Kind(Sql, writes_rows=False, writes_directly=True, look=sql_look, data=PGBENCH),
 }
 
@@ -118,6 +126,15 @@ def consumers(
 ) -> Sequence[Consumer]:
     """Return the consumers of a workload that run in a shard: each runs in one."""
     return WORKLOADS[name].consumers(dialect=dialect, wall=wall, **options)[shard::shards]
+
+
+def canaries(
+    name: str, options: Mapping[str, Any], *, identity: Identity, dialect: Dialect, workers: int
+) -> Sequence[Canary]:
+    """Return the canaries of a shard; without writers, or where nothing is stored, there is none."""
+    if dialect.name == "null" or not workers:
+        return ()
+    return WORKLOADS[name].canaries(identity=identity, dialect=dialect, workers=workers, **options)
 
 
 def invariants(

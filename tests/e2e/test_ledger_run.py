@@ -44,7 +44,7 @@ def test_a_run_keeps_its_invariants_and_tells_of_its_consumers(
         "checks and consumers at work",
     )
     names = {key[0] for key in found}
-    assert WORKLOADS.keys() <= names
+    assert {name for name in WORKLOADS if "canar" not in name} <= names
     assert total(found, "soakd_invariant_violations") == 0
     run.signal(signal.SIGINT)
     assert run.wait() == 0, run.stderr

@@ -5,8 +5,8 @@ from random import Random
 
 from daemon.backends.base import Dialect
 from daemon.errors import OpError
-from daemon.ops import OpSpec, Table, Transaction, TxFn, Values
-from daemon.workloads.base import Identity, Schema, query
+from daemon.ops import OpSpec, Table, Transaction, TxFn, Values, query
+from daemon.workloads.base import Identity, Schema
 from daemon.workloads.game import tables
 from daemon.workloads.game.data import KINDS, LETTERS, client, payload, place
 from daemon.workloads.game.operations import (

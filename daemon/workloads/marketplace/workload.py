@@ -5,8 +5,8 @@ from random import Random
 
 from daemon.backends.base import Dialect
 from daemon.errors import OpError
-from daemon.ops import OpSpec, Table, Transaction, Values
-from daemon.workloads.base import Schema, query
+from daemon.ops import OpSpec, Table, Transaction, Values, query
+from daemon.workloads.base import Schema
 from daemon.workloads.keys import DISTRIBUTIONS, Distribution, uniform
 from daemon.workloads.marketplace import tables
 from daemon.workloads.marketplace.data import Market, drawn, mint_hash
