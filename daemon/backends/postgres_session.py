@@ -63,13 +63,7 @@ class Sessions:
         except psycopg.Error as error:
             why = without_secret(first_line(error), password)
             raise UsageError(f"target: {why}; {_HOW}") from None
-        for port in str(params.get("port") or "").split(","):  # one for each host
-            if port and not (port.isdecimal() and 0 < int(port) <= LAST_PORT):
-                # Not shown: with a / in the password this is the beginning of it.
-                raise UsageError(
-                    f"target: the port is no number from 1 to {LAST_PORT}; {_HOW}, "
-                    "and a / in a password as %2F"
-                )
+        _check_ports(str(params.get("port") or ""))
         if password is not None:
             params["password"] = password
         self._password = params.get("password")
@@ -152,6 +146,16 @@ class Sessions:
             raise TargetError(
                 f"target {self.address}: PostgreSQL {version // 10000} is too old; "
                 f"{OLDEST_SERVER // 10000} or newer is needed"
+            )
+
+
+def _check_ports(ports: str) -> None:
+    """Refuse what libpq would only refuse when it connects; `ports` has one for each host."""
+    for port in ports.split(","):
+        if port and not (port.isdecimal() and 0 < int(port) <= LAST_PORT):
+            # Not shown: with a / in the password this is the beginning of it.
+            raise UsageError(
+                f"target: the port is no number from 1 to {LAST_PORT}; {_HOW}, and a / in a password as %2F"
             )
 
 
