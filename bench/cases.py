@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from bench import cases_postgres, cases_sql, cases_sqlite
+from bench import cases_postgres, cases_progress, cases_sql, cases_sqlite
 from bench.figures import Figure, Goal
 from bench.stage import Stage
 
@@ -45,6 +45,9 @@ def cases() -> list[Case]:
              lambda stage: p.rows_in_memory(stage, "postgres-rows-memory"), _sides(3.9), server=True),
         Case("postgres-reads", "point reads, 20 readers, against pgbench",
              lambda stage: p.reads(stage, "postgres-reads", Goal(0.35, 0.5)), _sides(3.3), server=True),
+        Case("postgres-upserts", "events in merged batches, 50 writers, against single UPSERTs of pgbench",
+             lambda stage: cases_progress.upserts(stage, "postgres-upserts", Goal(5)), _sides(2.7),
+             server=True),
         Case("sql-select-only", "pgbench's script select-only, 20 clients, against pgbench",
              lambda stage: q.script(stage, "sql-select-only", "select-only", Goal(0.35, 0.5)),
              _sides(2.5), server=True),

@@ -11,9 +11,10 @@ from urllib.parse import urlsplit
 
 from bench.sqlite_raw import events, rows
 from bench.stage import BenchError
-from daemon.backends.base import POSTGRES
+from daemon.backends.base import POSTGRES, Dialect
 from daemon.ops import Values
 from daemon.workloads.events import EVENTS
+from daemon.workloads.progress.tables import COUNTERS
 from tests.servers import LocalServer, find_binaries, local_server
 
 # Durability is as PostgreSQL comes: fsync, full_page_writes and synchronous_commit are on.
@@ -33,6 +34,17 @@ INSERT = f"""\
 \\set ts :ts + 1
 INSERT INTO {TABLE} ({COLUMNS})
 VALUES (:run, 0, :client_id, :seq, :ts, :level, :service, :message, :attributes);
+"""
+
+
+UPSERT = """\
+\\set user_id random(1, :users)
+\\set challenge random(1, :challenges)
+\\set goal random(1, :goals)
+\\set events 1
+\\set value random(1, 100)
+\\set ts :ts + 1
+{statement};
 """
 
 
@@ -102,6 +114,22 @@ def pgbench_inserts(running: LocalServer, url: str, script: Path, seconds: float
         "message": message,
         "attributes": attributes,
     }
+    defined = [part for name, value in variables.items() for part in ("-D", f"{name}={value}")]
+    return _pgbench(running, url, ["-f", str(script), *defined], seconds, clients)
+
+
+def pgbench_upserts(
+    running: LocalServer, url: str, script: Path, seconds: float, clients: int, sizes: Mapping[str, int]
+) -> float:
+    """Return the rows per second of pgbench, one of soakd's UPSERTs of a single row per transaction.
+
+    `sizes` are the numbers of users, challenges, and goals of each.
+    """
+    single = Dialect("pgbench", POSTGRES.prefix, "?").upsert(COUNTERS)
+    for name, _ in COUNTERS.columns:
+        single = single.replace("?", f":{name}", 1)
+    script.write_text(UPSERT.format(statement=single))
+    variables = {**sizes, "ts": int(time.time() * 1e6)}
     defined = [part for name, value in variables.items() for part in ("-D", f"{name}={value}")]
     return _pgbench(running, url, ["-f", str(script), *defined], seconds, clients)
 
