@@ -79,6 +79,16 @@ async def drop(backend: Backend, schema: Schema) -> None:
     await do(backend, _drop_mine, backend.dialect, schema)
 
 
+async def refuse_running(backend: Backend) -> None:
+    """Refuse to take away what a run uses; in SQLite `check.sqlite` does.
+
+    Raises:
+        TargetError: a run is going on.
+        OpError: the target refused.
+    """
+    await do(backend, _refuse_running, backend.dialect)
+
+
 async def _drop_mine(tx: Tx, dialect: Dialect, schema: Schema) -> None:
     mine = await _mine(tx, dialect)
     await _drop(tx, dialect, [name for name in schema.tables if name in mine])
@@ -98,7 +108,7 @@ async def _prepare(
             await tx.execute("CREATE SCHEMA soakd")
     mine = await _mine(tx, dialect)
     if clean:
-        await _refuse_running(tx, dialect, mine)
+        await _refuse_running(tx, dialect)
         await _drop(tx, dialect, mine)
         mine = {}
     _check_version(mine, schema)
@@ -119,9 +129,11 @@ async def _prepare(
     return created
 
 
-async def _refuse_running(tx: Tx, dialect: Dialect, mine: Collection[str]) -> None:
+async def _refuse_running(tx: Tx, dialect: Dialect) -> None:
     """Refuse to drop what a run uses, as far as its record and sessions say; SQLite: see `check.sqlite`."""
-    if dialect.name == "postgres" and RUNS.name in mine and await exists(tx, dialect, RUNS.name):
+    if dialect.name != "postgres":
+        return
+    if RUNS.name in await _mine(tx, dialect) and await exists(tx, dialect, RUNS.name):
         going = await tx.execute(
             f"SELECT run FROM {dialect.table(RUNS.name)} WHERE stop_reason = %s AND EXISTS (SELECT "
             "FROM pg_stat_activity WHERE application_name LIKE '%% ' || run || '/%%')",

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from daemon import ledger, log, schema, seeds
 from daemon.backends.base import Backend
+from daemon.check.sqlite import refuse_running
 from daemon.clock import Clock
 from daemon.config.settings import Settings
 from daemon.control import plan
@@ -95,6 +96,9 @@ async def _seed(
     else:
         workload = tables_of(settings, clock)
         tables, batched = workload.schema(backend.dialect), workload.tables
+    file = parse_target(settings.target.get_secret_value()).path
+    if file is not None and settings.clean:
+        await asyncio.to_thread(refuse_running, file)
     await backend.open()
     try:
         clean = settings.clean and older_than is None
@@ -123,6 +127,7 @@ async def _expire(
 ) -> None:
     """Drop the workload's data if it was loaded before a time of day, and the rows of runs before it."""
     await schema.prepare(backend, tables, clean=False)
+    await schema.refuse_running(backend)
     found = await seeds.load(backend, name)
     if found is not None and found.begun < before:
         await schema.drop(backend, tables)

@@ -9,7 +9,7 @@ from pathlib import Path
 import psycopg
 
 from tests.e2e.conftest import Start
-from tests.e2e.process import eventually, verified
+from tests.e2e.process import command, eventually, verified
 from tests.servers import free_port
 
 SHORT = ("--duration", "300ms", "--read-rate", "50")
@@ -112,7 +112,9 @@ def test_clean_drops_what_soakd_created_and_nothing_else(soakd: Start, target: s
     assert ask(target, f"SELECT count(*) FROM {table(target, 'mine')}") == [(0,)]
 
 
-def test_clean_does_not_drop_the_tables_under_a_run_that_is_going_on(soakd: Start, target: str) -> None:
+def test_clean_does_not_drop_the_tables_under_a_run_that_is_going_on(
+    soakd: Start, target: str, tmp_path: Path
+) -> None:
     """Nor does a run that was killed forbid it for ever."""
     first = soakd("--target", target, "--duration", "0", "--read-rate", "50").started()
     first.committed(20)
@@ -120,6 +122,10 @@ def test_clean_does_not_drop_the_tables_under_a_run_that_is_going_on(soakd: Star
     assert second.wait() == 3
     assert second.stderr.count("\n") == 1
     assert "is going on" in second.stderr
+    for older in ((), ("--older-than", "1ms")):
+        seeding = command(tmp_path, "seed", "--target", target, "--clean", "--skip-data", *older)
+        assert (seeding.returncode, seeding.stderr.count("\n")) == (3, 1), seeding.stderr
+        assert "is going on" in seeding.stderr
     first.signal(signal.SIGTERM)
     assert first.wait() == 0
     assert verified(target)[0].stored == first.summary["rows"]["committed"]
