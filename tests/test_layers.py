@@ -29,7 +29,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"load"}),
     frozenset({"observe", "results"}),
     frozenset({"config"}),
-    frozenset({"control", "check", "top"}),
+    frozenset({"control", "check", "top", "lab"}),
     frozenset({"cli", "__main__"}),
 )
 OPEN = (0, 4, 8, 9)

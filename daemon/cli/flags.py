@@ -69,3 +69,9 @@ SEED_FLAGS: tuple[Flag, ...] = (
     Flag("--json", "log.format", "", _OUTPUT, switch="json"),
 )
 """Of `seed`, where `--seed` is that of the data."""
+
+QUERY_FLAGS: tuple[Flag, ...] = (
+    *(flag for flag in SEED_FLAGS if flag.name not in ("--json", "--seed")),
+    Flag("--seed", "seed", "N", _DATA),
+)
+"""Of `query-test`, where `--seed` is that of the keys, and `--json` is about its report."""

@@ -9,7 +9,14 @@ from rich.text import Text
 PIPE_WIDTH = 500
 """Columns when nobody's terminal limits them."""
 
-STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
+STYLES = {
+    "ok": "green",
+    "warn": "yellow",
+    "fail": "bold red",
+    "slow": "bold red",
+    "faster": "green",
+    "slower": "bold red",
+}
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, dim: Sequence[bool] = ()) -> None:

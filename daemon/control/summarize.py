@@ -65,23 +65,23 @@ def pool_plans(settings: Settings) -> dict[str, PoolPlan]:
     }
 
 
-def check_writable(path: Path) -> None:
-    """Find out before a long run whether its summary can be written at the end.
+def check_writable(path: Path, what: str = "summary") -> None:
+    """Find out before a long run whether its summary, or other report, can be written at the end.
 
     Raises:
         UsageError: the path is a folder, or its folder is missing or read-only.
     """
     folder = path.resolve().parent
     if path.is_dir():
-        raise UsageError(f"summary {path}: is a folder; name a file")
+        raise UsageError(f"{what} {path}: is a folder; name a file")
     if not folder.is_dir():
-        raise UsageError(f"summary {path}: there is no folder {folder}; create it first")
+        raise UsageError(f"{what} {path}: there is no folder {folder}; create it first")
     if not os.access(path if _is_special(path) else folder, os.W_OK):
-        raise UsageError(f"summary {path}: cannot be written; choose another place")
+        raise UsageError(f"{what} {path}: cannot be written; choose another place")
 
 
-def write_summary(path: Path, summary: dict[str, Any]) -> None:
-    """Write the summary as JSON: a file in full or not at all, a pipe or a device as it is.
+def write_summary(path: Path, summary: dict[str, Any], what: str = "summary") -> None:
+    """Write the summary, or other report, as JSON: a file in full or not at all, a pipe or a device as it is.
 
     Raises:
         UsageError: it cannot be written.
@@ -95,7 +95,7 @@ def write_summary(path: Path, summary: dict[str, Any]) -> None:
             _replace(file, text)
     except OSError as error:
         raise UsageError(
-            f"summary {path}: cannot be written ({error.strerror}); it was shown instead"
+            f"{what} {path}: cannot be written ({error.strerror}); it was shown instead"
         ) from None
 
 
