@@ -15,7 +15,7 @@ GOALS = Table(
     ("challenge", "goal"),
 )
 # How far a user has come towards a goal: a row from the first event on. Canaries have rows of their
-# own here, with the number of their run, negative, in place of a user.
+# own here, of no user and of no challenge: the number of their run and of their shard, negative.
 COUNTERS = Table(
     "progress_counters",
     (

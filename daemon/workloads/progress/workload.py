@@ -24,11 +24,10 @@ SQL: Mapping[int, str] = {
         "LEFT JOIN {counters} AS c ON c.user_id = ? AND c.challenge = g.challenge AND c.goal = g.goal "
         "WHERE g.challenge = ? ORDER BY g.goal"
     ),
-    # Who has come farthest with a goal of a challenge.
+    # Who has come farthest with a goal of a challenge. Not a join: PostgreSQL would read all users for it.
     LEADERBOARD: (
-        "SELECT b.events, u.id, u.name, b.goal FROM (SELECT events, user_id, goal FROM {counters} "
-        "WHERE challenge = ? ORDER BY events DESC, user_id DESC, goal DESC LIMIT ?) AS b "
-        "JOIN {users} AS u ON u.id = b.user_id ORDER BY b.events DESC, b.user_id DESC, b.goal DESC"
+        "SELECT events, user_id, (SELECT name FROM {users} WHERE id = user_id), goal FROM {counters} "
+        "WHERE challenge = ? ORDER BY events DESC, user_id DESC, goal DESC LIMIT ?"
     ),
 }
 
@@ -128,7 +127,7 @@ def canaries(
     if not canary:
         return ()
     run, shard, epoch = identity
-    key = (-run, shard, epoch)
+    key = (-run, -1 - shard, epoch)  # of no user, and of no challenge that anybody reads
 
     def row(number: int) -> Values:
         return (run, shard, workers, identity.first_seq + number, *key, number, number)
