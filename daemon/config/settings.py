@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
+from daemon.config.history import History
 from daemon.config.samplers import Samplers
 from daemon.config.section import Section
 from daemon.config.types import Duration, PageSize, Rate, Size, Weight
@@ -298,6 +299,7 @@ class Settings(Section):
     null: Null = Field(default_factory=Null)
     http: Http = Field(default_factory=Http)
     samplers: Samplers = Field(default_factory=Samplers)
+    history: History = Field(default_factory=History)
     log: Log = Field(default_factory=Log)
 
     @field_validator("target")

@@ -14,6 +14,7 @@ from daemon.config.settings import Settings
 from daemon.control import plan
 from daemon.control.endpoint import endpoint
 from daemon.control.engines import EngineProcess
+from daemon.control.recording import Recording, check_apart
 from daemon.control.recount import tables_of
 from daemon.control.run import Run
 from daemon.control.sampling import Sampling, make_collectors
@@ -45,7 +46,10 @@ async def conduct(
     async with AsyncExitStack() as stack:
         if settings.summary:
             check_writable(settings.summary)
+        check_apart(settings)
         screen = Screen(settings, clock)
+        recording = Recording(settings, clock, screen.note)
+        screen.heard = recording.heard
         screen.open()
         stack.push_async_callback(screen.close)
         seed = settings.seed if settings.seed is not None else secrets.randbelow(2**32)
@@ -72,12 +76,15 @@ async def conduct(
             return 128 + signals.second
         screen.begin(run)
         sampling.start()  # waits for nothing: monitoring must never keep the load from starting
+        recording.begin(run, sampling.snapshot)
+        stack.push_async_callback(recording.close)
         await _load(run, signals)
         books = await _close_books(run, workload, signals)
         if books.problem:
             screen.note("run.unsettled", reason=books.problem, in_doubt=books.total.in_doubt)
         run.enter("finished")
         summary = summarize(run, books, workload.ops)
+        recording.finish(summary)
         await screen.end(summary)
         if settings.summary:
             write_summary(settings.summary, summary)
@@ -113,6 +120,7 @@ async def _prepare(run: Run, workload: Workload) -> None:
     try:
         await ledger.prepare(backend, workload, clean=settings.clean)
         run.versions = await ledger.versions(backend)
+        run.pragmas = await ledger.pragmas(backend)
         record = ledger.RunRecord(
             run.number, __version__, settings.workload, settings.pools.writers, settings.shards, "", {}
         )
