@@ -112,8 +112,8 @@ def statements(first: Snapshot, now: Snapshot, texts: Mapping[str, str]) -> Iter
             continue
         labels = key[1:]
 
-        def grown(kind: str, labels: tuple[str, ...] = labels) -> float:
-            name = (f"soakd_pg_statement_{kind}_total", *labels)
+        def grown(metric: str, labels: tuple[str, ...] = labels) -> float:
+            name = (metric, *labels)
             value = now.counters.get(name, 0.0)
             before = first.counters.get(name, 0.0)
             return value - before if value >= before else value  # less: the server's counts were reset
@@ -122,9 +122,9 @@ def statements(first: Snapshot, now: Snapshot, texts: Mapping[str, str]) -> Iter
             yield {
                 "queryid": labels[1],
                 "name": labels[0],
-                "calls": grown("calls"),
-                "seconds": grown("seconds"),
-                "rows": grown("rows"),
+                "calls": grown("soakd_pg_statement_calls_total"),
+                "seconds": grown("soakd_pg_statement_seconds_total"),
+                "rows": grown("soakd_pg_statement_rows_total"),
                 "text": texts.get(labels[1]),
             }
 
