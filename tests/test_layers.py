@@ -43,6 +43,7 @@ LIBRARIES = {
     "apsw": {"backends", "check"},
     "bcrypt": {"observe"},
     "jinja2": {"report"},
+    "markupsafe": {"report"},
     "prometheus_client": {"observe", "top"},
     "psycopg": {"backends", "check", "observe"},
     "psycopg_pool": {"observe"},

@@ -4,6 +4,7 @@ A cause says what it saw, or nothing. The order is from the particular to the ge
 """
 
 from collections.abc import Callable, Sequence
+from statistics import median
 from typing import NamedTuple
 
 from daemon.report.view import View
@@ -58,7 +59,7 @@ def _locks(moment: Moment) -> str | None:
     words = f"{blocked or 0:.0f} sessions waited for locks, for {waited} at most"
     for head in heads[:1]:
         facts = head["details"]
-        who = f"{facts.get('application_name')}, {facts.get('state')}"
+        who = ", ".join(str(facts[name]) for name in ("application_name", "state") if facts.get(name))
         words += f"; at the head session {facts.get('pid')} ({who})"
     return words
 
@@ -83,6 +84,28 @@ def _vacuum(moment: Moment) -> str | None:
         return f"vacuum of {', '.join(tables)}"
     workers = moment.view.risen("pg.autovacuum", 1, 1.5)
     return f"{workers:.0f} autovacuum workers" if workers else None
+
+
+def _silent(moment: Moment) -> str | None:
+    """The server was asked for its figures and took its time, whatever they say now."""
+    rows = moment.view.record.samples.get("pg.commits", ())
+    usual = median(row["length"] for row in rows) if rows else 0
+    longest = max((row["length"] for row in moment.view.rows(rows)), default=0)
+    if longest < max(2 * usual, usual + 1000):
+        return None
+    return (
+        f"the server gave no figures for {readable.seconds(longest / 1000)}: stopped, stalled or unreachable"
+    )
+
+
+def _backlog(moment: Moment) -> str | None:
+    """Operations were late before it began: what had piled up was still being worked off."""
+    before = moment.view.around(moment.view.begin - 1000, moment.view.begin)
+    rows = [row for rows in moment.view.record.pools.values() for row in before.rows(rows)]
+    late = max((row["lag_p99"] or 0.0 for row in rows), default=0.0)
+    if late < max(0.01, moment.height / 3):
+        return None
+    return f"operations were {readable.seconds(late)} late already: what had piled up was being worked off"
 
 
 def _temp(moment: Moment) -> str | None:
@@ -181,6 +204,7 @@ CAUSES: Sequence[Cause] = (
     Cause("deadlock", _deadlocks),
     Cause("checkpoint", _postgres_checkpoint),
     Cause("vacuum", _vacuum),
+    Cause("silent server", _silent),
     Cause("temporary files", _temp),
     Cause("WAL", _wal),
     Cause("server's disk", _server_io),
@@ -193,6 +217,7 @@ CAUSES: Sequence[Cause] = (
     Cause("memory", _memory),
     Cause("processor", _cpu),
     Cause("generator", _generator),
+    Cause("backlog", _backlog),
 )
 
 

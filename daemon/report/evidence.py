@@ -139,7 +139,7 @@ def pool_full(facts: Facts) -> str | None:
     usage, waiting = facts.view.mean("pool.usage"), facts.view.mean("pool.waiting")
     if usage is None or usage < 0.9 or not waiting or waiting < 1:
         return None
-    return f"connections or lanes {readable.percent(usage)} in use, with {waiting:.0f} operations waiting for one"
+    return f"{readable.percent(usage)} of connections or lanes in use, {waiting:.0f} operations wait for one"
 
 
 def above(signal: str, limit: float, words: str, *, peak: bool = False) -> Callable[[Facts], str | None]:

@@ -54,7 +54,7 @@ class View:
         """Return the mean of a signal over the time."""
         rows = self._samples(signal)
         span = sum(row["length"] for row in rows)
-        return sum(row["value"] * row["length"] for row in rows) / span if span else None
+        return float(sum(row["value"] * row["length"] for row in rows)) / span if span else None
 
     def usual(self, signal: str) -> float:
         """Return the median of a signal over the whole run; 0 without any."""
@@ -68,7 +68,7 @@ class View:
 
     def total(self, signal: str) -> float:
         """Return the sum of a signal's values, for those that count."""
-        return sum(row["value"] for row in self._samples(signal))
+        return float(sum(row["value"] for row in self._samples(signal)))
 
     def events(self, kind: str, begins: str = "") -> list[Row]:
         """Return the events of a kind; those that are known from samples may have been up to one sooner."""
