@@ -15,7 +15,7 @@ COPY daemon daemon
 # What builds the package is in the lock too, so nothing is fetched; then it goes.
 RUN pip --python /opt/soakd/bin/python install --no-compile --no-index --no-build-isolation --no-deps . \
  && pip --python /opt/soakd/bin/python uninstall --yes \
-    editables hatchling packaging pathspec pluggy tomlkit trove-classifiers
+    editables hatchling packaging pathspec tomlkit trove-classifiers
 # Two fifths of what is left is of no use at run time: tests, type stubs, sources and headers in C, debug information, and
 # the parts of libraries that soakd does not import: of apsw all but SQLite itself, of pygments every language.
 RUN cd /opt/soakd/lib/python3*/site-packages \

@@ -41,6 +41,12 @@ ACCOUNTS = Table(
     ),
     ("run", "shard", "epoch"),
 )
+PRAGMAS = (
+    "application_id", "auto_vacuum", "busy_timeout", "cache_size", "encoding", "foreign_keys", "journal_mode",
+    "journal_size_limit", "locking_mode", "mmap_size", "page_size", "secure_delete", "synchronous",
+    "temp_store", "wal_autocheckpoint",
+)  # fmt: skip
+"""What says how a SQLite file is used: https://www.sqlite.org/pragma.html."""
 RUNNING = "running"
 ORPHANED = "supervisor died"
 
@@ -95,6 +101,13 @@ async def versions(backend: Backend) -> dict[str, str]:
         return {}
     name, sql = statements[backend.dialect.name]
     return {name: str((await ask(backend, query, sql, ()))[0][0])}
+
+
+async def pragmas(backend: Backend) -> dict[str, str]:
+    """Return how SQLite is set up on a connection for reading, by pragma; nothing for other databases."""
+    if backend.dialect.name != "sqlite":
+        return {}
+    return {name: str((await ask(backend, query, f"PRAGMA {name}", ()))[0][0]) for name in PRAGMAS}
 
 
 async def register(backend: Backend, record: RunRecord) -> int:

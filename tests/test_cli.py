@@ -116,7 +116,7 @@ def test_run_hands_the_settings_over_and_ends_with_the_supervisors_code(started:
     batch = "--batch-size 20 --batch-timeout 0 --queue-size 300 --on-full drop --flushers 4"
     rest = "--shards 2 --warmup 5s --seed 9 --clean --listen 0.0.0.0:0 --listen-insecure --log-interval 1s"
     more = "--rows-in-flight 8 --read-rate 1.5 --summary out.json --workload events --json"
-    more += " --sample-interval 20s --scale 500"
+    more += " --sample-interval 20s --scale 500 --history runs.db --no-history"
     free = "--set sqlite.synchronous=full --set null.mean=2ms"
     words = f"{arguments} {batch} {rest} {more} {free}".split()
     assert main(words) == 4
@@ -142,6 +142,7 @@ def test_run_hands_the_settings_over_and_ends_with_the_supervisors_code(started:
             "http": {"listen": "0.0.0.0:0", "listen_insecure": True},
             "log": {"interval": 1, "format": "json"},
             "samplers": {"interval": 20},
+            "history": {"file": "runs.db", "enabled": False},
             "data": {"scale": "500"},
             "sqlite": {"synchronous": "full"},
             "null": {"mean": "2ms"},

@@ -28,24 +28,30 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"ledger", "stretches", "schema", "seeds"}),
     frozenset({"load"}),
     frozenset({"observe", "results"}),
+    frozenset({"history"}),
+    frozenset({"report"}),
     frozenset({"config"}),
     frozenset({"control", "check", "top", "lab"}),
     frozenset({"cli", "__main__"}),
 )
-OPEN = (0, 4, 8, 9)
-FIRST_WITH_SETTINGS = 7  # everything below takes keyword arguments
+OPEN = (0, 4, 10, 11)
+FIRST_WITH_SETTINGS = 9  # everything below takes keyword arguments
 
 # Who may import a library: one place to look when it changes.
 LIBRARIES = {
     "apscheduler": {"control"},
     "apsw": {"backends", "check"},
     "bcrypt": {"observe"},
+    "jinja2": {"report"},
+    "markupsafe": {"report"},
     "prometheus_client": {"observe", "top"},
     "psycopg": {"backends", "check", "observe"},
     "psycopg_pool": {"observe"},
     "pydantic": {"config"},
     "pydantic_settings": {"config"},
     "rich": {"control", "results", "cli", "top"},
+    "sqlite3": {"history"},
+    "sqlite_utils": {"history"},
     "starlette": {"observe"},
     "structlog": {"log"},
     "typer": {"cli"},

@@ -17,6 +17,8 @@ COMMANDS: Mapping[str, str] = {
     "verify": "daemon.cli.verify",
     "health": "daemon.cli.health",
     "top": "daemon.cli.top",
+    "history": "daemon.cli.history",
+    "report": "daemon.cli.report",
 }
 """Name → module; each module's `register` adds its commands to the app that it is given."""
 

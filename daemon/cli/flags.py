@@ -53,6 +53,8 @@ FLAGS: tuple[Flag, ...] = (
     Flag("--sample-interval", "samplers.interval", "TIME", _OUTPUT),
     Flag("--log-interval", "log.interval", "TIME", _OUTPUT),
     Flag("--summary", "summary", "FILE", _OUTPUT),
+    Flag("--history", "history.file", "FILE", _OUTPUT),
+    Flag("--no-history", "history.enabled", "", _OUTPUT, switch="false"),
 )
 
 RUN_FLAGS: tuple[Flag, ...] = (*FLAGS, Flag("--json", "log.format", "", _OUTPUT, switch="json"))

@@ -78,7 +78,10 @@ def _option(flag: Flag) -> inspect.Parameter:
     return _parameter(flag.parameter, Annotated[str | None, option], default=None)
 
 
-_SWITCHES = {"--json": "Write the log as JSON lines, on a terminal too."}
+_SWITCHES = {
+    "--json": "Write the log as JSON lines, on a terminal too.",
+    "--no-history": "Do not write the run into the history.",
+}
 
 
 @cache

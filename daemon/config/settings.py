@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from daemon.config.data import Data
+from daemon.config.history import History
 from daemon.config.invariants import Invariants
 from daemon.config.marketplace import Marketplace
 from daemon.config.samplers import Samplers
@@ -290,6 +291,7 @@ class Settings(Section):
     null: Null = Field(default_factory=Null)
     http: Http = Field(default_factory=Http)
     samplers: Samplers = Field(default_factory=Samplers)
+    history: History = Field(default_factory=History)
     log: Log = Field(default_factory=Log)
 
     @field_validator("target")

@@ -17,6 +17,7 @@ from daemon.control.endpoint import endpoint
 from daemon.control.engines import EngineProcess
 from daemon.control.invariants import Audit, Limits
 from daemon.control.loading_screen import Lines
+from daemon.control.recording import Recording, check_apart
 from daemon.control.recount import tables_of
 from daemon.control.run import Run
 from daemon.control.sampling import Sampling, make_collectors
@@ -57,9 +58,12 @@ async def conduct(
     async with AsyncExitStack() as stack:
         if settings.summary:
             check_writable(settings.summary)
+        check_apart(settings)
         workload = tables_of(settings, clock)
         settings = plan.fitted(settings, workload.ops)
         screen = Screen(settings, clock)
+        recording = Recording(settings, clock, screen.note)
+        screen.heard = recording.heard
         screen.open()
         stack.push_async_callback(screen.close)
         seed = settings.seed if settings.seed is not None else secrets.randbelow(2**32)
@@ -88,6 +92,8 @@ async def conduct(
         screen.begin(run)
         sampling.start()  # waits for nothing: monitoring must never keep the load from starting
         audit.start()
+        recording.begin(run, sampling.snapshot)
+        stack.push_async_callback(recording.close)
         await _load(run, signals)
         books = await _close_books(run, workload, signals)
         await _finish(audit, signals)
@@ -95,6 +101,7 @@ async def conduct(
             screen.note("run.unsettled", reason=books.problem, in_doubt=books.total.in_doubt)
         run.enter("finished")
         summary = summarize(run, books, workload.ops, audit)
+        recording.finish(summary)
         unwritten = _write(settings.summary, summary)
         if unwritten:
             screen.note("summary.failed", reason=str(unwritten))
@@ -192,6 +199,7 @@ async def _prepare(run: Run, workload: Workload, signals: Signals, notify: Liste
             crowd=Crowd(settings.shards, settings.pools.writers, settings.pools.readers),
         )
         run.versions = await ledger.versions(backend)
+        run.pragmas = await ledger.pragmas(backend)
         if not settings.pools.writers and workload.tables:
             run.existing = await readable(backend, workload.tables[0])
         record = ledger.RunRecord(

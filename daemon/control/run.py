@@ -16,6 +16,10 @@ from daemon.record.snapshot import Snapshot
 from daemon.workloads.base import Identity, Stretch
 
 
+def _nobody(_phase: str) -> None:
+    """Nobody wants to know of boundaries."""
+
+
 class Run:
     """The state of one run, and the figures that it exports."""
 
@@ -26,6 +30,7 @@ class Run:
         self._phase = "preparing"
         self._phase_began = clock.now()
         self.versions: dict[str, str] = {}
+        self.pragmas: Mapping[str, str] = {}
         self.server_settings: Mapping[str, str] | None = None
         self.number = ledger.run_number(clock.wall())
         self.seed = seed
@@ -38,6 +43,8 @@ class Run:
         self.started_at = clock.wall()
         self.measured_from = clock.now()
         self.measured_until: float | None = None
+        self.statement_texts: Mapping[str, str] = {}
+        self.at_boundary: Callable[[str], None] = _nobody
         self.shards = [
             Shard(n, plan=self._planner(n), clock=clock, notify=notify) for n in range(settings.shards)
         ]
@@ -53,7 +60,9 @@ class Run:
         return self._phase
 
     def enter(self, phase: str) -> None:
-        """Go on to the next phase."""
+        """Go on to the next phase; `at_boundary` is told which one ends."""
+        if self._phase != "warming up":  # which ends where its figures are left out
+            self.at_boundary(self._phase)
         self._phase = phase
         self._phase_began = self.clock.now()
 
@@ -76,6 +85,7 @@ class Run:
     def leave_out(self) -> None:
         """Leave what was counted until now out of the summary."""
         self.warm = self.snapshot()
+        self.at_boundary("warming up")
 
     def measure(self) -> None:
         """Begin the measured part."""
@@ -110,6 +120,10 @@ class Run:
     def see_settings(self, settings: Mapping[str, str]) -> None:
         """Keep the server's settings that differ from their defaults, for the summary."""
         self.server_settings = settings
+
+    def see_texts(self, texts: Mapping[str, str]) -> None:
+        """Keep the texts of the statements that are sampled, by query id."""
+        self.statement_texts = texts
 
     def target_up(self) -> bool:
         """Tell whether the database answers, as far as all shards know."""

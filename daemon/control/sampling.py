@@ -133,5 +133,7 @@ def _postgres(run: Run, notify: Notify) -> list[Collector]:
         PostgresCollector(source, clock=clock, notify=notify, see_settings=run.see_settings)
     ]
     if samplers.statements:
-        found.append(StatementsCollector(source, clock=clock, top=samplers.statements))
+        found.append(
+            StatementsCollector(source, clock=clock, top=samplers.statements, see_texts=run.see_texts)
+        )
     return found

@@ -3,6 +3,7 @@
 import asyncio
 import io
 import sys
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ WARNINGS = frozenset(
     {
         "engine.died",
         "engine.restart_failed",
+        "history.off",
         "reader.not_pinned",
         "row.failed",
         "operation.refused",
@@ -39,6 +41,10 @@ WARNINGS = frozenset(
         "invariant.unchecked",
     }
 )
+
+
+def _nobody(_event: str, _facts: Mapping[str, object]) -> None:
+    """Nobody listens to what is said."""
 
 
 class Screen:
@@ -59,6 +65,7 @@ class Screen:
         self._shown = AsyncExitStack()
         self._jobs = Jobs()
         self.url = ""
+        self.heard: Callable[[str, Mapping[str, object]], None] = _nobody
 
     def open(self) -> None:
         """Take the terminal, or the log stream."""
@@ -78,6 +85,7 @@ class Screen:
 
     def note(self, event: str, **facts: object) -> None:
         """Say what has happened."""
+        self.heard(event, facts)
         log.write("warning" if event in WARNINGS else "info", event, facts)
 
     def prepare(self) -> None:

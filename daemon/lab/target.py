@@ -13,9 +13,11 @@ from daemon.control.recount import tables_of
 from daemon.control.seeding import Seeding, Shower
 from daemon.errors import TargetError, UsageError
 from daemon.ledger import ask, exists
+from daemon.ops import query
+from daemon.stretches import readable
 from daemon.target import parse_target
 from daemon.workloads import registry
-from daemon.workloads.base import Crowd, Identity, Stretch, Workload, query
+from daemon.workloads.base import Crowd, Identity, Stretch, Workload
 from daemon.workloads.data import Dataset
 
 
@@ -121,7 +123,7 @@ async def prepare(
     )
     existing: Sequence[Stretch] = ()
     if workload.tables:
-        existing = await ledger.readable(backend, workload.tables[0])
+        existing = await readable(backend, workload.tables[0])
         if not existing:
             raise UsageError(
                 f"the target holds no rows of {settings.workload} to read: write some with `soakd run` first"

@@ -1,6 +1,6 @@
 """The statements that take the most time, from pg_stat_statements where that is there."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from daemon.clock import Clock
@@ -88,14 +88,23 @@ class StatementsCollector:
 
     name = "statements"
 
-    def __init__(self, source: Source, *, clock: Clock, top: int) -> None:
+    def __init__(
+        self,
+        source: Source,
+        *,
+        clock: Clock,
+        top: int,
+        see_texts: Callable[[Mapping[str, str]], None] | None = None,
+    ) -> None:
         """Prepare; nothing is connected.
 
         Args:
             source: where to ask; closed with the collector.
             clock: monotonic time.
             top: statements that are shown at a time, at least 1.
+            see_texts: given the texts of those, by their label `queryid`, when they change.
         """
+        self._see_texts = see_texts
         self._source = source
         self._clock = clock
         self._ranking = Ranking(top)
@@ -149,6 +158,8 @@ class StatementsCollector:
             self._texts.update(rows)
         self._texts = {queryid: self._texts.get(queryid, "") for queryid in shown}
         self._names = {queryid: statement_name(text) for queryid, text in self._texts.items()}
+        if new and self._see_texts:
+            self._see_texts(self.texts())
 
 
 async def _find(session: Session) -> Place | None:

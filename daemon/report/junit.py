@@ -1,0 +1,49 @@
+"""The report as JUnit XML, which CI systems show: a case for each threshold, and one for the run itself."""
+
+from datetime import UTC, datetime
+from xml.etree.ElementTree import Element, SubElement, indent, tostring
+
+from daemon.report.content import Report
+
+
+def as_junit(report: Report) -> str:
+    """Return the document. Without thresholds the one case says whether rows were lost or the run cut off."""
+    run, rows = report.run, report.record.thresholds
+    suite = Element(
+        "testsuite", name=f"soakd {run.scenario or run.workload} {run.run_id}", timestamp=_stamp(report)
+    )
+    bad = [row for row in rows if not row["ok"]]
+    lost = (run.summary or {}).get("rows", {}).get("lost", 0)
+    problems = [f"{lost} acknowledged rows are missing"] if lost else []
+    problems += ["the run was interrupted"] if run.state == "interrupted" else []
+    case = _case(suite, "the run itself", report)
+    if problems:
+        SubElement(case, "failure", message="; ".join(problems))
+    for row in rows:
+        case = _case(suite, row["expression"], report)
+        if not row["ok"]:
+            SubElement(case, "failure", message=row["found"] or row["verdict"], type=row["verdict"])
+        elif row["verdict"] == "no data":
+            SubElement(case, "skipped", message="no data")
+    skipped = sum(row["verdict"] == "no data" and bool(row["ok"]) for row in rows)
+    counts = {"tests": len(rows) + 1, "failures": len(bad) + bool(problems), "errors": 0, "skipped": skipped}
+    for name, number in counts.items():
+        suite.set(name, str(int(number)))
+    suite.set("time", f"{run.seconds:.3f}")
+    SubElement(suite, "system-out").text = "\n".join(report.reasons)
+    indent(suite)
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + tostring(suite, encoding="unicode") + "\n"
+
+
+def _case(suite: Element, name: str, report: Report) -> Element:
+    return SubElement(
+        suite,
+        "testcase",
+        classname=f"soakd.{report.run.workload}",
+        name=name,
+        time=f"{report.run.seconds:.3f}",
+    )
+
+
+def _stamp(report: Report) -> str:
+    return datetime.fromtimestamp(report.run.started, UTC).strftime("%Y-%m-%dT%H:%M:%S")

@@ -1,0 +1,144 @@
+"""The report's figures as people read them: what the templates of page and text have in common."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from daemon.report.content import Report, moment
+from daemon.report.figures import Figures
+from daemon.results import readable
+
+PERCENTILES = (("p50", 0.5), ("p95", 0.95), ("p99", 0.99), ("p99.9", 0.999))
+UNEXPLAINED = "unexplained"
+
+
+class Table(NamedTuple):
+    """A table of texts.
+
+    Attributes:
+        heads: of the columns; those from the second on that begin with a space are numbers.
+        rows: cells.
+    """
+
+    heads: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+def names(report: Report) -> dict[str, Any]:
+    """Return everything that a template may name."""
+    return {
+        "report": report,
+        "title": f"soakd run {report.run.run_id}",
+        "facts": list(_facts(report)),
+        "thresholds": _thresholds(report),
+        "pools": _figures("pool", report.pools),
+        "operations": _figures("operation", report.operations),
+        "spikes": _spikes(report),
+        "statements": _statements(report),
+        "settings": sorted(flat(report.run.config).items()),
+        "environment": report.record.environment,
+    }
+
+
+def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Return nested settings by their dotted names; those that are unset are left out."""
+    found: dict[str, str] = {}
+    for name, value in config.items():
+        if isinstance(value, Mapping):
+            found |= flat(value, f"{prefix}{name}.")
+        elif value is not None:
+            found[prefix + name] = str(value).lower() if isinstance(value, bool) else f"{value}"
+    return found
+
+
+def _facts(report: Report) -> Iterator[tuple[str, str]]:
+    run, summary = report.run, report.run.summary or {}
+    yield "workload", run.workload + (f", scenario {run.scenario}" if run.scenario else "")
+    yield "target", run.target
+    yield "began", f"{datetime.fromtimestamp(run.started, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    yield "measured for", readable.clock_time(summary.get("duration_seconds", report.seconds))
+    yield "ended because of", run.stop_reason or "nothing yet"
+    if rows := summary.get("rows"):
+        lost = {name: rows[name] for name in ("failed", "abandoned", "in_doubt", "lost") if rows[name]}
+        yield (
+            "rows",
+            f"{readable.count(rows['accepted'])} accepted, {readable.count(rows['committed'])} committed"
+            + (f", {readable.listing(lost)}" if lost else ", none lost"),
+        )
+    if summary:
+        yield "an acknowledged row", summary["durability"]
+    if run.tags:
+        yield "tags", " ".join(run.tags)
+    yield "soakd", run.soakd_version
+
+
+def _thresholds(report: Report) -> Table:
+    return Table(
+        ("verdict", "threshold", "found", "worst at"),
+        [
+            (
+                row["verdict"] + ("" if row["ok"] or row["verdict"] == "fail" else " (fails)"),
+                row["expression"],
+                row["found"],
+                moment(report.run, row["at"] / 1000) if row["at"] is not None else "",
+            )
+            for row in report.record.thresholds
+        ],
+    )
+
+
+def _figures(noun: str, found: Sequence[Figures]) -> Table:
+    heads = (noun, " per second", " target", " ok", " rejected", " failed", " dropped",
+             *(f" {name}" for name, _ in PERCENTILES), " max", " service p99")  # fmt: skip
+    return Table(heads, [_line(one) for one in found])
+
+
+def _line(one: Figures) -> Sequence[str]:
+    response = one.times.get("response")
+    return (
+        one.name,
+        readable.rate(one.rate),
+        readable.rate(one.target) if one.target else readable.NOTHING,
+        readable.count(one.outcomes["ok"]),
+        readable.count(one.outcomes["rejected"]),
+        readable.count(one.failed),
+        readable.count(one.outcomes["dropped"]),
+        *(readable.seconds(one.quantile("response", q)) for _, q in PERCENTILES),
+        readable.seconds(response.max if response else None),
+        readable.seconds(one.quantile("service", 0.99)),
+    )
+
+
+def _spikes(report: Report) -> Table:
+    return Table(
+        ("when", " lasted", "pool", " p99", " times usual", "what database and host did"),
+        [
+            (
+                moment(report.run, spike.at),
+                readable.seconds(spike.seconds),
+                spike.pool,
+                readable.seconds(spike.p99) if spike.p99 is not None else "no answers",
+                f"{spike.times:.1f}",
+                "; ".join(f"{reason.name}: {reason.seen}" for reason in spike.reasons) or UNEXPLAINED,
+            )
+            for spike in report.spikes
+        ],
+    )
+
+
+def _statements(report: Report) -> Table:
+    rows = [row for row in report.record.statements if row["calls"]][:10]
+    return Table(
+        ("statement", " calls", " time", " mean", " rows", "text"),
+        [
+            (
+                row["name"],
+                readable.count(row["calls"]),
+                readable.seconds(row["seconds"]),
+                readable.seconds(row["seconds"] / row["calls"]),
+                readable.count(row["rows"]),
+                " ".join((row["text"] or "").split())[:300],
+            )
+            for row in rows
+        ],
+    )
