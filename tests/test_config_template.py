@@ -58,7 +58,7 @@ def test_every_setting_and_group_is_described() -> None:
         ("batch.retry.cap", "a duration such as 250ms, 10s or 2h, above 0"),
         ("sqlite.wal_limit", "a size such as 4KiB, 64MiB or 4096, at least 64KiB"),
         ("sqlite.synchronous", "one of normal, full"),
-        ("workload", "one of events, ledger, sql"),
+        ("workload", "one of events, ledger, progress, sql"),
         ("summary", "a file, or null for unset"),
         ("http.listen", "text such as 127.0.0.1:8080"),
         ("clean", "true or false"),
