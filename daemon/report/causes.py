@@ -190,6 +190,10 @@ def _cpu(moment: Moment) -> str | None:
 
 def _generator(moment: Moment) -> str | None:
     limited = moment.view.sum("limited_seconds")
+    every = moment.view.record.intervals
+    share = sum(row["limited_seconds"] for row in every) / max(1, sum(row["length"] for row in every)) * 1000
+    if limited < max(0.2, 1.5 * share) * moment.view.seconds:
+        limited = 0.0
     lag = moment.view.risen("engine.lag", max(0.005, moment.height / 4), 2)
     if limited:
         return f"the engine was the bottleneck for {readable.seconds(limited)}, not the database"

@@ -274,7 +274,10 @@ def _distribution(pool: Figures) -> Chart:
         if (value := pool.quantile("response", q)) is not None
     ]
     note = "; ".join(
-        ["response " + ", ".join(mark.label for mark in marks), "share of operations by time, logarithmic"]
+        [
+            "response " + ", ".join(mark.label for mark in marks),
+            "share of operations per doubling of the time",
+        ]
     )
     drawing = svg.bars(scale, lines, marks, height=200.0, title=f"Times of the {pool.name}s")
     legend = [(line.label, line.colour, "area") for line in lines]
@@ -282,11 +285,14 @@ def _distribution(pool: Figures) -> Chart:
 
 
 def _shares(histogram: Histogram) -> list[Point]:
-    """Return the share of the values in each bar, by its left edge; the last one is an end at 0."""
+    """Return the share of the values per doubling of the time, by each bar's left edge; then an end at 0.
+
+    Per doubling, since bars are not equally wide on the logarithmic axis.
+    """
     edges = histogram.layout.edges()[::COARSE]
     counts = histogram.counts.reshape(-1, COARSE).sum(axis=1)
     filled = np.flatnonzero(counts)
     first, last = int(filled[0]), int(filled[-1]) + 1
-    shares = counts[first:last] / histogram.count
+    shares = counts[first:last] / histogram.count / np.log2(edges[first + 1 : last + 1] / edges[first:last])
     points: list[Point] = [(float(x), float(y)) for x, y in zip(edges[first:last], shares, strict=True)]
     return [*points, (float(edges[last]), 0.0)]

@@ -1,6 +1,6 @@
 """The worst moments of a run, and what database and host did then."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from daemon.history.read import Record
@@ -45,6 +45,9 @@ class Spike(NamedTuple):
 
 
 class _Slow(NamedTuple):
+    """A slow interval, or several that are one: where it was worst, and where it was half as bad; ms."""
+
+    peak: int
     begin: int
     end: int
     pool: str
@@ -56,22 +59,20 @@ class _Slow(NamedTuple):
 def spikes(record: Record) -> list[Spike]:
     """Return the `MOST` worst spikes, the worst first; none where p99 was never `TIMES` what is usual.
 
-    Slow seconds in a row are one spike, unless it rises again by `AGAIN` within them. Spikes of both pools
-    at the same time are one.
+    Slow seconds in a row are one spike, unless p99 falls and rises again by `AGAIN` within them. Peaks of
+    both pools at the same time are one.
     """
-    found = sorted(
-        one for pool, rows in record.pools.items() for one in _stretches(sorted(_slow(pool, rows)))
-    )
+    found = sorted(one for pool, rows in record.pools.items() for one in _stretches(_slow(pool, rows)))
     joined: list[list[_Slow]] = []
     for one in found:
-        if joined and one.begin < max(before.end for before in joined[-1]):
+        if joined and one.peak - joined[-1][-1].peak <= NEAR:
             joined[-1].append(one)
         else:
             joined.append([one])
     return sorted((_spike(record, group) for group in joined), key=lambda spike: -spike.times)[:MOST]
 
 
-def _stretches(slow: Sequence[_Slow]) -> Iterator[_Slow]:
+def _stretches(slow: Iterable[_Slow]) -> Iterator[_Slow]:
     """Yield one for each rise of a pool's slow seconds, which come in order."""
     group: list[_Slow] = []
     least = 0.0  # since the group's peak
@@ -89,8 +90,18 @@ def _stretches(slow: Sequence[_Slow]) -> Iterator[_Slow]:
 
 
 def _joined(group: Sequence[_Slow]) -> _Slow:
-    worst = max(group, key=lambda one: one.times)
-    return worst._replace(begin=group[0].begin, end=max(one.end for one in group))
+    """Return the worst of them, with those beside it that are at least half as high."""
+    place = max(range(len(group)), key=lambda n: group[n].height)
+    worst = first = last = group[place]
+    for one in reversed(group[:place]):
+        if one.height < worst.height / 2:
+            break
+        first = one
+    for one in group[place:]:
+        if one.height < worst.height / 2:
+            break
+        last = one
+    return worst._replace(begin=first.begin, end=last.end)
 
 
 def explain(record: Record, begin: int, end: int, height: float) -> tuple[Reason, ...]:
@@ -111,11 +122,11 @@ def _slow(pool: str, rows: Any) -> Iterator[_Slow]:  # noqa: ANN401 - rows of th
         begin, end = row["at"], row["at"] + row["length"]
         if not answered and rate >= STANDSTILL and row["length"] >= 500:
             seconds = row["length"] / 1000
-            yield _Slow(begin, end, pool, None, seconds, seconds / usual)
+            yield _Slow(begin, begin, end, pool, None, seconds, seconds / usual)
         elif answered >= LEAST and row["worst_p99"] is not None and row["worst_p99"] >= TIMES * usual:
             if row["length"] > 1500 and row["worst_at"] is not None:  # gathered: one second of it was it
                 begin, end = row["worst_at"], min(end, row["worst_at"] + 1000)
-            yield _Slow(begin, end, pool, row["worst_p99"], row["worst_p99"], row["worst_p99"] / usual)
+            yield _Slow(begin, begin, end, pool, row["worst_p99"], row["worst_p99"], row["worst_p99"] / usual)
 
 
 def _spike(record: Record, group: list[_Slow]) -> Spike:

@@ -59,7 +59,7 @@ def _facts(report: Report) -> Iterator[tuple[str, str]]:
     yield "measured for", readable.clock_time(summary.get("duration_seconds", report.seconds))
     yield "ended because of", run.stop_reason or "nothing yet"
     if rows := summary.get("rows"):
-        lost = {name: rows[name] for name in ("failed", "abandoned", "in_doubt", "lost") if rows[name]}
+        lost = {name: rows[name] for name in ("failed", "abandoned", "in_doubt", "lost") if rows.get(name)}
         yield (
             "rows",
             f"{readable.count(rows['accepted'])} accepted, {readable.count(rows['committed'])} committed"
