@@ -11,7 +11,8 @@ from daemon.backends.base import NULL
 from daemon.errors import OpError
 from daemon.load.batch import BatchPolicy, BatchWriter
 from daemon.load.pool import Pool, PoolPolicy
-from daemon.load.schedule import Constant, Poisson
+from daemon.load.schedule import Constant, Poisson, Shaped
+from daemon.load.shapes import Burst, Ramp, Shape, Sine
 from daemon.ops import PoolName
 from daemon.record.histogram import Histogram
 from daemon.record.recorder import OpRecorder
@@ -432,3 +433,22 @@ def test_every_row_in_flight_ends_in_an_outcome(schedule: Constant | None) -> No
     assert sum(outcomes(snapshot, name) for name in ("ok", "error", "timeout", "dropped")) >= accepted
     assert sum(rig.workload._seqs) == accepted
     assert rig.pool.in_flight == rig.pool.active == 0
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [Ramp(0.0, 2000.0, 10.0), Sine(1000.0, 1000.0, 2.0), Burst(0.0, 5000.0, 5.0, 1.0)],
+    ids=lambda shape: type(shape).__name__,
+)
+def test_a_rate_that_changes_is_met_at_every_moment(shape: Shape) -> None:
+    """1000 per second on average in each of them; nothing is late and nothing is early."""
+    _, snapshot = loaded(PoolPolicy(workers=50, schedule=Shaped(shape)), 10.0)
+    assert outcomes(snapshot, "ok") == pytest.approx(10_000, abs=1)
+    assert histogram(snapshot, "soakd_schedule_lag_seconds").max < 1e-6
+
+
+def test_a_schedule_without_any_further_arrival_can_be_stopped() -> None:
+    """After a ramp down to nothing the workers sleep, and end at once when told."""
+    rig, snapshot = loaded(PoolPolicy(workers=5, schedule=Shaped(Ramp(100.0, 0.0, 2.0))), 3 * 3600.0)
+    assert outcomes(snapshot, "ok") == 100
+    assert rig.pool.active == 0
