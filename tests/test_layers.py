@@ -28,12 +28,13 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"ledger", "stretches"}),
     frozenset({"load"}),
     frozenset({"observe", "results"}),
+    frozenset({"judge"}),
     frozenset({"config"}),
     frozenset({"control", "check", "top"}),
     frozenset({"cli", "__main__"}),
 )
-OPEN = (0, 8, 9)
-FIRST_WITH_SETTINGS = 7  # everything below takes keyword arguments
+OPEN = (0, 9, 10)
+FIRST_WITH_SETTINGS = 8  # everything below takes keyword arguments
 
 # Who may import a library: one place to look when it changes.
 LIBRARIES = {
