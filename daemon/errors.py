@@ -61,6 +61,12 @@ class TargetError(SoakdError):
     exit_code = ExitCode.TARGET
 
 
+class ThresholdError(SoakdError):
+    """A run went well in itself, and its figures are not what was asked for."""
+
+    exit_code = ExitCode.THRESHOLD
+
+
 class DataLossError(SoakdError):
     """Rows that were acknowledged are missing, or rows are there that should not be."""
 

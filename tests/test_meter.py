@@ -55,7 +55,7 @@ def test_every_signal_can_be_asked_of_a_run_in_which_nothing_has_happened_yet() 
     """Counts and rates are 0 then; times, shares and what is not sampled are not there."""
     watched = Watched([*known(), "op.append.rate", "op.append.errors", "op.append.service.p99"])
     sample = watched.look()
-    for values in (sample.recent, sample.whole[0.0]):
+    for values in (sample.recent[0.0], sample.whole[0.0]):
         assert values["rate.writer"] == values["errors.count"] == values["op.append.rate"] == 0
         for name in ("response.writer.p99", "errors.rate", "pg.cache_hit", "host.cpu.max", "target.writer"):
             assert values[name] is None
@@ -73,14 +73,14 @@ def test_times_and_rates_are_of_the_last_ten_seconds_and_of_the_whole() -> None:
         watched.write(200, 0.01)
         watched.look()
     sample = watched.sample
-    assert sample.recent["rate.writer"] == pytest.approx(200)
+    assert sample.recent[0.0]["rate.writer"] == pytest.approx(200)
     assert sample.whole[0.0]["rate.writer"] == pytest.approx(150)
     assert sample.whole[0.0]["rate.total"] == pytest.approx(150.5)
-    assert sample.recent["response.writer.p99"] == pytest.approx(0.01, rel=0.01)
+    assert sample.recent[0.0]["response.writer.p99"] == pytest.approx(0.01, rel=0.01)
     assert sample.whole[0.0]["response.writer.p99"] == pytest.approx(1.0, rel=0.01)
     assert sample.whole[0.0]["response.writer.max"] == pytest.approx(1.0, rel=0.01)
     assert sample.whole[0.0]["service.reader.mean"] == pytest.approx(0.01)
-    assert sample.recent["service.reader.mean"] is None
+    assert sample.recent[0.0]["service.reader.mean"] is None
 
 
 def test_what_was_before_after_is_left_out() -> None:
@@ -99,7 +99,7 @@ def test_what_was_before_after_is_left_out() -> None:
     late = watched.sample
     assert late.whole[5.0]["rate.writer"] == pytest.approx(10)
     assert late.whole[5.0]["response.writer.max"] == pytest.approx(0.01, rel=0.01)
-    assert late.recent["response.writer.max"] == pytest.approx(1.0, rel=0.01)
+    assert late.recent[5.0] == late.whole[5.0]  # though ten seconds reach back to what was before
 
 
 def test_operations_have_signals_of_their_own() -> None:
@@ -130,7 +130,7 @@ def test_errors_are_by_what_ran_and_drops_by_what_was_due() -> None:
     watched.recorder.rejected(1, 0.0, 0.0, 0.0, 0.1)
     watched.recorder.drop(1, "backlog")
     watched.recorder.drop(1, "backlog")
-    assert watched.look().recent == {
+    assert watched.look().recent[0.0] == {
         "errors.rate": 2 / 8, "errors.writer.rate": 0, "errors.reader.rate": 2 / 3, "errors.count": 2,
         "errors.busy.count": 1, "errors.timeout.count": 1, "errors.deadlock.count": 0, "dropped.rate": 0.2,
         "dropped.count": 2, "rejected.rate": 0.1, "success.rate": 0.5,
@@ -143,7 +143,7 @@ def test_levels_are_looked_at_again_and_again() -> None:
     for rows in [90.0, *[20.0] * 10, 40.0]:
         watched.gauges["soakd_batch_queue_rows",] = rows
         watched.look()
-    recent, whole = watched.sample.recent, watched.sample.whole[0.0]
+    recent, whole = watched.sample.recent[0.0], watched.sample.whole[0.0]
     assert (recent["queue.utilization.max"], recent["queue.utilization.min"]) == (0.4, 0.2)
     assert (whole["queue.utilization.max"], whole["queue.utilization.min"]) == (0.9, 0.2)
     assert whole["queue.utilization.mean"] == pytest.approx((0.9 + 10 * 0.2 + 0.4) / 12)
@@ -158,7 +158,7 @@ def test_pools_are_in_use_as_their_connections_are() -> None:
         ("soakd_pool_connections", "reader", "idle"): 1.0,
         ("soakd_pool_connections", "reader", "waiting"): 7.0,
     }
-    assert watched.look().recent == {
+    assert watched.look().recent[0.0] == {
         "pool.usage.max": 0.75,
         "pool.writer.usage.max": 0.25,
         "pool.reader.usage.max": 0.75,
@@ -195,7 +195,7 @@ def test_the_host_is_busy_when_it_neither_idles_nor_waits_for_a_disk() -> None:
             key = ("soakd_host_cpu_seconds_total", mode)
             watched.counters[key] = watched.counters.get(key, 5000.0) + seconds
         watched.look()
-    values = watched.sample.recent
+    values = watched.sample.recent[0.0]
     assert values["host.cpu.mean"] == pytest.approx(0.4)
     assert values["host.steal.max"] == pytest.approx(0.05)
     assert values["host.memory.max"] == 0.75
@@ -235,7 +235,7 @@ def test_the_generator_is_limited_for_a_share_of_the_time_of_all_engines() -> No
     watched.gauges |= {("soakd_engine_cpu_ratio", "0"): 0.9, ("soakd_engine_cpu_ratio", "1"): 0.2}
     watched.gauges |= {("soakd_engine_rss_bytes", "0"): 5e7, ("soakd_engine_rss_bytes", "1"): 6e7}
     watched.look()
-    assert watched.look().recent == {
+    assert watched.look().recent[0.0] == {
         "generator.limited": 0.25, "engine.restarts": 2, "engine.cpu.max": 0.9, "engine.rss.max": 1.1e8,
     }  # fmt: skip
 

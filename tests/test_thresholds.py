@@ -158,7 +158,9 @@ def fold(text: str, *looks: tuple[float, float | None, float | None]) -> Judged:
     judged = Judged(threshold)
     for elapsed, recent, whole in looks:
         name = threshold.signal
-        judged = judge(judged, Sample(elapsed, {name: recent}, {threshold.after: {name: whole}}))
+        judged = judge(
+            judged, Sample(elapsed, {threshold.after: {name: recent}}, {threshold.after: {name: whole}})
+        )
     return judged
 
 

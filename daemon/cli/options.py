@@ -43,7 +43,7 @@ def _load(values: Mapping[str, Any], flags: Sequence[Flag]) -> Loaded:
     given: dict[str, Given] = {}
     for flag in flags:
         value = values[flag.parameter]
-        if value is not None and value is not False:
+        if value not in (None, False, []):
             given[flag.key] = Given(flag.switch or value, flag.name)
     for assignment in values["assignments"]:
         key, equals, value = assignment.partition("=")
@@ -68,13 +68,16 @@ def _option(flag: Flag) -> inspect.Parameter:
         option = typer.Option(flag.name, help=text, rich_help_panel=flag.panel, show_default=False)
         return _parameter(flag.parameter, Annotated[bool, option], default=False)
     choices = setting.expects.removeprefix("one of ")
+    text = setting.description + (f" Default: {setting.default}." if setting.default else "")
     option = typer.Option(
         flag.name,
         metavar=choices.replace(", ", "|") if choices != setting.expects else flag.metavar,
-        help=setting.description + (f" Default: {setting.default}." if setting.default else ""),
+        help=text + (" May be repeated." if flag.many else ""),
         show_default=False,
         rich_help_panel=flag.panel,
     )
+    if flag.many:
+        return _parameter(flag.parameter, Annotated[list[str], option], default=[])
     return _parameter(flag.parameter, Annotated[str | None, option], default=None)
 
 

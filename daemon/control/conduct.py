@@ -14,6 +14,7 @@ from daemon.config.settings import Settings
 from daemon.control import plan
 from daemon.control.endpoint import endpoint
 from daemon.control.engines import EngineProcess
+from daemon.control.judging import Judging, edges, thresholds_of
 from daemon.control.recount import tables_of
 from daemon.control.run import Run
 from daemon.control.sampling import Sampling, make_collectors
@@ -22,7 +23,7 @@ from daemon.control.settle import Books, settle
 from daemon.control.shards import Shard
 from daemon.control.signals import Signals
 from daemon.control.summarize import check_writable, summarize, write_summary
-from daemon.errors import DataLossError, ExitCode, OpError, TargetError
+from daemon.errors import DataLossError, ExitCode, OpError, TargetError, ThresholdError
 from daemon.stretches import readable
 from daemon.target import parse_target
 from daemon.workloads.base import Identity, Workload
@@ -41,6 +42,7 @@ async def conduct(
         UsageError: the configuration cannot be used here (a port in use, for instance).
         TargetError: the database cannot be reached or used.
         DataLossError: acknowledged rows are missing.
+        ThresholdError: a threshold was not met.
     """
     async with AsyncExitStack() as stack:
         if settings.summary:
@@ -53,6 +55,7 @@ async def conduct(
         stack.callback(_kill, run.shards)
         await asyncio.gather(*(shard.adopt(own) for shard, own in zip(run.shards, engines, strict=True)))
         workload = tables_of(settings, clock)
+        thresholds = thresholds_of(settings, workload.ops)
         sampling = Sampling(
             make_collectors(run, screen.note),
             interval=settings.samplers.interval,
@@ -62,26 +65,32 @@ async def conduct(
             target_up=run.target_up,
         )
         stack.push_async_callback(sampling.close)
-        screen.url = await stack.enter_async_context(endpoint(settings, run, workload.ops, sampling.snapshot))
+        judging = Judging(run, thresholds, ops=workload.ops, samples=sampling.snapshot, notify=screen.note)
+        stack.callback(judging.stop)
+        screen.url = await stack.enter_async_context(
+            endpoint(
+                settings, run, workload.ops, (sampling.snapshot, judging.snapshot), edges=edges(thresholds)
+            )
+        )
         screen.prepare()
         ready = asyncio.ensure_future(_make_ready(run, workload))
-        stack.push_async_callback(_cancel, asyncio.create_task(screen.draw(run)))
-        await _until(0, signals.abort, ready)
+        stack.push_async_callback(_cancel, asyncio.create_task(screen.draw(run, judging)))
+        await _until(0, ready, signals.abort)
         if not ready.done():
             await _cancel(ready)
             return 128 + signals.second
         screen.begin(run)
         sampling.start()  # waits for nothing: monitoring must never keep the load from starting
-        await _load(run, signals)
+        await _load(run, judging, signals)
         books = await _close_books(run, workload, signals)
         if books.problem:
             screen.note("run.unsettled", reason=books.problem, in_doubt=books.total.in_doubt)
         run.enter("finished")
-        summary = summarize(run, books, workload.ops)
+        summary = summarize(run, books, workload.ops) | judging.summary()
         await screen.end(summary)
         if settings.summary:
             write_summary(settings.summary, summary)
-        return _verdict(books, signals)
+        return _verdict(books, judging, signals)
 
 
 def _kill(shards: list[Shard]) -> None:
@@ -125,40 +134,43 @@ async def _prepare(run: Run, workload: Workload) -> None:
         await backend.close()
 
 
-async def _load(run: Run, signals: Signals) -> None:
-    """Warm up, measure, drain; the end of the time, a signal or the end of all engines moves on."""
+async def _load(run: Run, judging: Judging, signals: Signals) -> None:
+    """Warm up, measure, drain; time, a signal, a threshold or the end of all engines ends what goes on."""
     settings = run.settings
     engines = asyncio.gather(*(shard.run() for shard in run.shards))
+    judging.begin()
     if settings.warmup:
         run.enter("warming up")
-        await _until(settings.warmup, signals.stop, engines)
+        await _until(settings.warmup, engines, signals.stop)
     # The time first: what happens until the engines have been asked is left out of the
     # operations but not of the time, so that a rate is rather shown too low than too high.
     run.measure()
     if settings.warmup:
         await asyncio.gather(*(shard.look(LOOK_WITHIN) for shard in run.shards))
         run.leave_out()
-    await _until(settings.duration, signals.stop, engines)
+    judging.measure()
+    await _until(settings.duration, engines, signals.stop, judging.failed)
     # The figures first: an operation that ends in the drain is counted, but in no rate.
     await asyncio.gather(*(shard.look(LOOK_WITHIN) for shard in run.shards))
-    run.end_measure(signals.reason)
+    run.end_measure("threshold" if judging.failed.is_set() and not signals.stop.is_set() else signals.reason)
+    judging.end()
     for shard in run.shards:
         shard.stop(settings.batch.drain_timeout)
-    await _until(settings.batch.drain_timeout + DRAIN_GRACE, signals.abort, engines)
+    await _until(settings.batch.drain_timeout + DRAIN_GRACE, engines, signals.abort)
     if not engines.done():
         for shard in run.shards:
             shard.stop(0)
-        await _until(ABORT_WITHIN, asyncio.Event(), engines)
+        await _until(ABORT_WITHIN, engines)
     _kill(run.shards)
     await engines
 
 
-async def _until(seconds: float, event: asyncio.Event, work: asyncio.Future[Any]) -> None:
-    """Wait for the time (0: for ever), the event, or the end of the work; raises what it raised."""
-    waiter = asyncio.ensure_future(event.wait())
-    both: set[asyncio.Future[Any]] = {waiter, work}
-    await asyncio.wait(both, timeout=seconds or None, return_when=asyncio.FIRST_COMPLETED)
-    waiter.cancel()
+async def _until(seconds: float, work: asyncio.Future[Any], *events: asyncio.Event) -> None:
+    """Wait for the time (0: for ever), one of the events, or the end of the work; raises what it raised."""
+    waiters = [asyncio.ensure_future(event.wait()) for event in events]
+    await asyncio.wait({work, *waiters}, timeout=seconds or None, return_when=asyncio.FIRST_COMPLETED)
+    for waiter in waiters:
+        waiter.cancel()
     if work.done():
         work.result()
 
@@ -171,7 +183,7 @@ async def _close_books(run: Run, workload: Workload, signals: Signals) -> Books:
     }
     make = partial(plan.make_backend, run.settings, run.clock)
     closing = asyncio.ensure_future(settle(make, workload.tables, accounts, stop_reason=run.stop_reason))
-    await _until(0, signals.abort, closing)
+    await _until(0, closing, signals.abort)
     await asyncio.wait({closing}, timeout=ABORT_WITHIN)  # it is done, or there was a second signal
     if closing.done():
         return closing.result()
@@ -179,7 +191,7 @@ async def _close_books(run: Run, workload: Workload, signals: Signals) -> Books:
     return Books(accounts, 0, "the second signal came before the target took the accounts")
 
 
-def _verdict(books: Books, signals: Signals) -> int:
+def _verdict(books: Books, judging: Judging, signals: Signals) -> int:
     if books.lost:
         raise DataLossError(
             f"{books.lost} acknowledged rows are not in the target: see `soakd verify` for which workers"
@@ -192,4 +204,6 @@ def _verdict(books: Books, signals: Signals) -> int:
             "`soakd verify` has nothing to compare with; "
             f"{books.total.in_doubt} rows stay in doubt, see the summary"
         )
+    if complaints := judging.complaints():
+        raise ThresholdError("\n".join(complaints))
     return ExitCode.OK

@@ -24,12 +24,12 @@ class Sample(NamedTuple):
 
     Attributes:
         elapsed: time since the beginning, s.
-        recent: over about the last `RECENT` s, by signal; None where there is nothing to tell.
-        whole: the same over everything after some seconds, by these; what has not begun is not in it.
+        recent: over about the last `RECENT` s, by `after` and signal; None where there is nothing to tell.
+        whole: the same over everything after so many seconds; what has not begun is not in it.
     """
 
     elapsed: float
-    recent: Values
+    recent: Mapping[float, Values]
     whole: Mapping[float, Values]
 
 
@@ -76,6 +76,7 @@ class Meter:
             further: histograms that readings are to have for other purposes.
         """
         self._wanted = list(dict.fromkeys(wanted))
+        self._afters = list(dict.fromkeys(one.after for one in self._wanted))
         self._signals = {one.signal.name: one.signal for one in self._wanted}
         of_signals = (one.histogram for one in self._signals.values() if one.histogram is not None)
         self._reader = Reader([*of_signals, *further])
@@ -95,7 +96,14 @@ class Meter:
         span = Span(earlier, reading)
         levels = {name: signal.level(reading, span) for name, signal in self._signals.items() if signal.level}
         self._keep(reading, levels)
-        return Sample(elapsed, self._recent(span), self._whole(elapsed, reading, levels))
+        begun = [after for after in self._afters if elapsed >= after]
+        for after in begun:
+            self._parts.setdefault(after, _Part(reading, Levels())).levels.add(levels)
+        return Sample(
+            elapsed,
+            {after: self._values(after, *self._lately(self._parts[after])) for after in begun},
+            {after: self._values(after, *self._since(self._parts[after])) for after in begun},
+        )
 
     @property
     def recent(self) -> Span:
@@ -113,25 +121,21 @@ class Meter:
         while len(ring) > 2 and reading.at - ring[1][0].at >= RECENT:
             ring.popleft()
 
-    def _recent(self, span: Span) -> Values:
-        seen = Levels()
-        for _, levels in self._ring:
-            seen.add(levels)
-        return {name: _value(signal, span, seen) for name, signal in self._signals.items()}
+    def _values(self, after: float, span: Span, levels: Levels) -> Values:
+        return {
+            one.signal.name: _value(one.signal, span, levels) for one in self._wanted if one.after == after
+        }
 
-    def _whole(self, elapsed: float, reading: Reading, levels: Values) -> Mapping[float, Values]:
-        found: dict[float, dict[str, float | None]] = {}
-        for signal, after in self._wanted:
-            if elapsed < after:
-                continue
-            part = self._parts.get(after)
-            if part is None:
-                part = self._parts[after] = _Part(reading, Levels())
-            if after not in found:
-                part.levels.add(levels)
-                found[after] = {}
-            found[after][signal.name] = _value(signal, Span(part.base, reading), part.levels)
-        return found
+    def _since(self, part: _Part) -> tuple[Span, Levels]:
+        return Span(part.base, self.newest), part.levels
+
+    def _lately(self, part: _Part) -> tuple[Span, Levels]:
+        """Return the last seconds, but nothing from before the part began."""
+        seen = Levels()
+        mine = [(reading, levels) for reading, levels in self._ring if reading.at >= part.base.at]
+        for _, levels in mine:
+            seen.add(levels)
+        return Span(mine[0][0], self.newest), seen
 
 
 def _value(signal: Signal, span: Span, levels: Levels) -> float | None:

@@ -60,7 +60,7 @@ def judge(judged: Judged, sample: Sample) -> Judged:
     threshold = judged.threshold
     if sample.elapsed < threshold.after:
         return judged
-    recent = sample.recent.get(threshold.signal)
+    recent = sample.recent.get(threshold.after, {}).get(threshold.signal)
     if recent is not None and (judged.worst is None or _worse(threshold, recent, judged.worst)):
         judged = judged._replace(worst=recent, worst_at=sample.elapsed)
     whole = sample.whole.get(threshold.after, {}).get(threshold.signal)
@@ -94,8 +94,9 @@ def describe(judged: Judged) -> str:
         return "no data"
     kind = threshold.kind
     words = show_value(kind, judged.value)
-    if judged.worst is not None and judged.worst_at is not None and judged.worst != judged.value:
-        words += f", at worst {show_value(kind, judged.worst)} after {judged.worst_at:.0f} s"
+    value, worst = judged.value, judged.worst
+    if worst is not None and (value is None or _worse(threshold, worst, value)):
+        words += f", at worst {show_value(kind, judged.worst)} after {judged.worst_at or 0:.0f} s"
     return words
 
 
