@@ -2,17 +2,21 @@
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from daemon.errors import ERROR_CLASSES
 from daemon.judge.grammar import CLAUSES, BadThreshold, Threshold, check_operations, parse
 from daemon.judge.meter import Sample
 from daemon.judge.profiles import PROFILES, expand
 from daemon.judge.quantity import MOST, Kind
-from daemon.judge.signals import find, known
+from daemon.judge.rules import RULES
+from daemon.judge.signals import AGGREGATES, STATISTICS, find, known, of_operation
 from daemon.judge.verdict import COMPARE, Judged, as_json, describe, judge
+from daemon.ops import POOLS
 
 THOUSANDTHS = st.integers(0, 10**9).map(lambda n: n / 1000)
 VALUES: Mapping[Kind, st.SearchStrategy[str]] = {
@@ -232,3 +236,32 @@ def test_as_data_it_has_everything_in_base_units() -> None:
         "abort": False,
         "found": "300ms, at worst 900ms after 2 s",
     }
+
+
+def test_the_page_has_every_signal_and_no_other() -> None:
+    """With its placeholders filled in, and every profile."""
+    page = (Path(__file__).parent.parent / "docs" / "thresholds.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (`[a-z].*?`) \| `", page.partition("## Signals")[2], re.MULTILINE)
+    names = {name for row in rows for pattern in re.findall(r"`(.+?)`", row) for name in filled(pattern)}
+    assert names == {*known(), *of_operation("append")}
+    assert re.findall(r"^\| `profile:(\w+)`", page, re.MULTILINE) == list(PROFILES)
+    assert re.findall(r"^\| `(\w+)` \| (\w+) \| [a-z0-9]", page, re.MULTILINE) == [
+        (rule.name, rule.level) for rule in RULES
+    ]
+    for command in re.findall(r"--threshold '(.+?)'", page):
+        assert parse(command)
+
+
+def filled(pattern: str) -> list[str]:
+    """Return the names that a pattern of the page stands for."""
+    found = [re.sub(r"\bOP\b", "append", pattern)]
+    for word, values in (
+        ("POOL", POOLS),
+        ("STAT", STATISTICS),
+        ("AGG", AGGREGATES),
+        ("CLASS", ERROR_CLASSES),
+    ):
+        found = (
+            [name.replace(word, value) for name in found for value in values] if word in pattern else found
+        )
+    return found

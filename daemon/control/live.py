@@ -13,8 +13,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from daemon.judge.quantity import show_value
 from daemon.judge.state import State
-from daemon.judge.verdict import Judged, describe
+from daemon.judge.verdict import Judged
 from daemon.results import bars, readable
 from daemon.results.window import Figures, Mark
 
@@ -205,7 +206,6 @@ def _thresholds(judged: Sequence[Judged]) -> Text:
     failed = [one for one in judged if one.failing]
     if not failed:
         return Text(f"all {len(judged)} met so far", style="green")
-    first = failed[0]
-    return Text(
-        f"{len(failed)} of {len(judged)} failed · {first.threshold}: {describe(first)}", style="bold red"
-    )
+    threshold, value = failed[0].threshold, show_value(failed[0].threshold.kind, failed[0].value)
+    line = f"{len(failed)} of {len(judged)} failed · {threshold}: {value}"
+    return Text(line, style="bold red", no_wrap=True, overflow="ellipsis")  # one line, however long

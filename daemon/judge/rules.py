@@ -1,19 +1,8 @@
 """The rules by which a target is healthy, stressed or overloaded, and what to do about each.
 
-| rule | state | begins | ends |
-| --- | --- | --- | --- |
-| queue | stressed | above 90 % of the batch queue in use | below 80 % |
-| errors | stressed | 1 % of operations failed | below 0.5 % |
-| latency | stressed | p95 above 100 ms | below 80 ms |
-| latency_rising | stressed | p95 above 10 ms and twice its usual value | below 1.5 times |
-| throughput | stressed | below 80 % of the target, or of the usual rate | above 90 % |
-| queue_full | overloaded | rows met a full queue, of which at least 95 % is in use | no row does |
-| timeouts | overloaded | 0.1 % of operations timed out | below 0.01 % |
-| latency_high | overloaded | p95 above 1 s | below 800 ms |
-| collapse | overloaded | below 50 % of the target, or of the usual rate | above 70 % |
-
-A healthy system has less than 80 % of its queue in use, fewer than 1 % errors, p95 below 100 ms and a steady
-rate; between the end of a rule and its beginning a system stays what it was.
+docs/thresholds.md has the table for people. A healthy system has less than 80 % of its queue in use, fewer
+than 1 % errors, p95 below 100 ms and a steady rate; between the end of a rule and its beginning a system stays
+what it was.
 """
 
 from collections.abc import Sequence
