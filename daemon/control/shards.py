@@ -4,7 +4,7 @@ import asyncio
 import mmap
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import IO, Protocol
@@ -13,6 +13,7 @@ from daemon.clock import Clock
 from daemon.control.engines import EngineProcess, kill, start_engine
 from daemon.errors import TargetError
 from daemon.load.messages import (
+    Change,
     Channel,
     EnginePlan,
     Failed,
@@ -25,6 +26,8 @@ from daemon.load.messages import (
     Start,
     Stop,
 )
+from daemon.load.turns import Pace
+from daemon.ops import PoolName
 from daemon.record.account import Account, cells_in
 from daemon.record.snapshot import Snapshot
 
@@ -109,6 +112,7 @@ class Shard:
         self._accounts: dict[int, Account] = {}
         self._gaps = 0.0
         self._died: float | None = None  # while there is no process that loads
+        self._changed: Mapping[PoolName, Pace] | None = None  # meanwhile
         self._stopping = False
         self._pause = RESPAWN_INITIAL
         self._began = clock.now()
@@ -167,6 +171,13 @@ class Shard:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._fresh.wait(), within)
 
+    def change(self, paces: Mapping[PoolName, Pace]) -> None:
+        """Have the process work in another way from now on, or as soon as there is one again."""
+        if self._died is not None:
+            self._changed = paces
+        elif self.lives and self.lives[-1].alive:
+            self.lives[-1].channel.send(Change(paces))
+
     def stop(self, within: float) -> None:
         """Tell the process to drain within `within` s; a second call cuts the drain short."""
         self._stopping = True
@@ -221,6 +232,7 @@ class Shard:
     async def _succeed(self, life: Life) -> Life | None:
         """Put a new process in the place of one that died; None when told to stop meanwhile."""
         self._died = died = self._clock.now()
+        self._changed = None
         self._bury(life)
         heir = await self._replace(life.epoch + 1)
         gap = self._clock.now() - died
@@ -228,6 +240,8 @@ class Shard:
         self._died = None
         if heir:
             self._notify("engine.restarted", shard=self.number, epoch=heir.epoch, gap_seconds=round(gap, 3))
+            if self._changed is not None:
+                self.change(self._changed)
             if self._stopping:  # told while the new engine was connecting
                 heir.channel.send(Stop(0))
         return heir

@@ -1,8 +1,8 @@
 """The rules by which a target is healthy, stressed or overloaded, and what to do about each.
 
 docs/thresholds.md has the table for people. A healthy system has less than 80 % of its queue in use, fewer
-than 1 % errors, p95 below 100 ms and a steady rate; between the end of a rule and its beginning a system stays
-what it was.
+than 1 % errors, p95 below 100 ms and a steady rate; between the end of a rule and its beginning it stays what
+it was.
 """
 
 from collections.abc import Sequence
