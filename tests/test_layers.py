@@ -30,10 +30,11 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"observe", "results"}),
     frozenset({"judge"}),
     frozenset({"config"}),
+    frozenset({"scenario"}),
     frozenset({"control", "check", "top"}),
     frozenset({"cli", "__main__"}),
 )
-OPEN = (0, 9, 10)
+OPEN = (0, 10, 11)
 FIRST_WITH_SETTINGS = 8  # everything below takes keyword arguments
 
 # Who may import a library: one place to look when it changes.
@@ -44,7 +45,7 @@ LIBRARIES = {
     "prometheus_client": {"observe", "top"},
     "psycopg": {"backends", "check", "observe"},
     "psycopg_pool": {"observe"},
-    "pydantic": {"config"},
+    "pydantic": {"config", "scenario"},
     "pydantic_settings": {"config"},
     "rich": {"control", "results", "cli", "top"},
     "starlette": {"observe"},

@@ -10,6 +10,7 @@ from daemon import __version__
 
 COMMANDS: Mapping[str, str] = {
     "run": "daemon.cli.run",
+    "scenarios": "daemon.cli.scenarios",
     "check": "daemon.cli.check",
     "config": "daemon.cli.config",
     "verify": "daemon.cli.verify",

@@ -5,14 +5,15 @@ silently wins the second time. Here scalars follow YAML 1.2 and a repeated key i
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import yaml
 
 from daemon.errors import UsageError
 
+T = TypeVar("T")
 MAX_FILE_SIZE = 2**20
 """Most bytes that are read of a file: a configuration of a megabyte is some other file."""
 
@@ -45,6 +46,54 @@ _Loader.add_implicit_resolver(
 )
 
 
+Lines = Mapping[tuple[str | int, ...], int]
+"""The line of every value of a document, by the keys and numbers that lead to it."""
+
+
+def read_document(path: Path) -> tuple[Any, Lines]:
+    """Return what a file holds, lists and all, and where.
+
+    Raises:
+        UsageError: it cannot be read, is not YAML, or gives a key twice.
+    """
+
+    def made(loader: _Loader, root: yaml.Node) -> tuple[Any, Lines]:
+        lines = dict(_lines(root, path, ()))
+        return loader.construct_object(root, deep=True), lines
+
+    return _composed(path, made, "scenario") or ({}, {})
+
+
+def _lines(
+    node: yaml.Node, path: Path, place: tuple[str | int, ...]
+) -> Iterator[tuple[tuple[str | int, ...], int]]:
+    if isinstance(node, yaml.SequenceNode):
+        for number, item in enumerate(node.value):
+            yield (*place, number), item.start_mark.line + 1
+            yield from _lines(item, path, (*place, number))
+    if isinstance(node, yaml.MappingNode):
+        seen: dict[str, int] = {}
+        for key_node, value_node in node.value:
+            line = key_node.start_mark.line + 1
+            key = _key(key_node, path)
+            if key in seen:
+                raise UsageError(_twice(path, line, key, seen[key]))
+            seen[key] = line
+            yield (*place, key), line
+            yield from _lines(value_node, path, (*place, key))
+
+
+def _key(node: yaml.Node, path: Path) -> str:
+    """Return the text of a key as it stands: `null` is a name here, not nothing."""
+    if not isinstance(node, yaml.ScalarNode):
+        raise UsageError(f"{path}:{node.start_mark.line + 1}: a key must be a plain word")
+    return str(node.value)
+
+
+def _twice(path: Path, line: int, key: str, first: int) -> str:
+    return f"{path}:{line}: {key} is given twice, first on line {first}; keep one of them"
+
+
 def read_yaml(path: Path, is_group: Callable[[str], bool]) -> list[Entry]:
     """Return the values of a file, in its order.
 
@@ -56,23 +105,32 @@ def read_yaml(path: Path, is_group: Callable[[str], bool]) -> list[Entry]:
         UsageError: it cannot be read, is not YAML or not a mapping, or gives a key twice; the
             message begins with file and line.
     """
+    return (
+        _composed(path, lambda loader, root: list(_walk(loader, root, path, "", is_group)), "configuration")
+        or []
+    )
+
+
+def _composed(path: Path, make: Callable[[_Loader, yaml.Node], T], what: str) -> T | None:
+    """Return what is made of a file's nodes; None of an empty one."""
+    check = f"check --{'config' if what == 'configuration' else what}"
     try:
         with path.open("rb") as file:
             text = file.read(MAX_FILE_SIZE + 1)
     except OSError as error:
-        raise UsageError(f"{path}: cannot read the configuration: {error.strerror}; check --config") from None
+        raise UsageError(f"{path}: cannot read the {what}: {error.strerror}; {check}") from None
     if len(text) > MAX_FILE_SIZE:
-        raise UsageError(f"{path}: larger than 1 MiB, so not a configuration; check --config")
+        raise UsageError(f"{path}: larger than 1 MiB, so not a {what}; {check}")
     try:
         loader = _Loader(text)
         root = loader.get_single_node()
-        return [] if root is None else list(_walk(loader, root, path, "", is_group))
+        return None if root is None else make(loader, root)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f":{mark.line + 1}" if mark else ""
         raise UsageError(f"{path}{line}: not valid YAML: {error.problem or error.context}") from None
     except (yaml.YAMLError, ValueError, RecursionError):
-        raise UsageError(f"{path}: not YAML text; check --config") from None
+        raise UsageError(f"{path}: not YAML text; {check}") from None
 
 
 def _walk(
@@ -89,14 +147,9 @@ def _walk(
     seen: dict[str, int] = {}
     for key_node, value_node in node.value:
         line = key_node.start_mark.line + 1
-        if not isinstance(key_node, yaml.ScalarNode):
-            raise UsageError(f"{path}:{line}: a key must be a plain word")
-        # the text of the key as it stands: `null` is a name here, not nothing
-        key = prefix + key_node.value
+        key = prefix + _key(key_node, path)
         if key in seen:
-            raise UsageError(
-                f"{path}:{line}: {key} is given twice, first on line {seen[key]}; keep one of them"
-            )
+            raise UsageError(_twice(path, line, key, seen[key]))
         seen[key] = line
         if is_group(key):
             yield from _walk(loader, value_node, path, f"{key}.", is_group)

@@ -14,8 +14,10 @@ from daemon.config.settings import Settings
 from daemon.control import plan
 from daemon.control.endpoint import endpoint
 from daemon.control.engines import EngineProcess
-from daemon.control.judging import Judging, edges, thresholds_of
+from daemon.control.following import Following
+from daemon.control.judging import Judging, edges, every_threshold, thresholds_of
 from daemon.control.recount import tables_of
+from daemon.control.reset import reset
 from daemon.control.run import Run
 from daemon.control.sampling import Sampling, make_collectors
 from daemon.control.screen import Screen
@@ -24,6 +26,7 @@ from daemon.control.shards import Shard
 from daemon.control.signals import Signals
 from daemon.control.summarize import check_writable, summarize, write_summary
 from daemon.errors import DataLossError, ExitCode, OpError, TargetError, ThresholdError
+from daemon.scenario.programme import Programme
 from daemon.stretches import readable
 from daemon.target import parse_target
 from daemon.workloads.base import Identity, Workload
@@ -34,7 +37,11 @@ LOOK_WITHIN = 1.0  # s for the engines' present figures
 
 
 async def conduct(
-    settings: Settings, clock: Clock, engines: Sequence[EngineProcess], signals: Signals
+    settings: Settings,
+    clock: Clock,
+    engines: Sequence[EngineProcess],
+    signals: Signals,
+    programme: Programme | None = None,
 ) -> int:
     """Make one run with the engines that were started for it; return the exit code.
 
@@ -51,11 +58,11 @@ async def conduct(
         screen.open()
         stack.push_async_callback(screen.close)
         seed = settings.seed if settings.seed is not None else secrets.randbelow(2**32)
-        run = Run(settings, clock, screen.note, seed)
+        run = Run(settings, clock, screen.note, seed, programme)
         stack.callback(_kill, run.shards)
         await asyncio.gather(*(shard.adopt(own) for shard, own in zip(run.shards, engines, strict=True)))
         workload = tables_of(settings, clock)
-        thresholds = thresholds_of(settings, workload.ops)
+        thresholds = thresholds_of(settings, workload.ops, programme)
         sampling = Sampling(
             make_collectors(run, screen.note),
             interval=settings.samplers.interval,
@@ -69,7 +76,11 @@ async def conduct(
         stack.callback(judging.stop)
         screen.url = await stack.enter_async_context(
             endpoint(
-                settings, run, workload.ops, (sampling.snapshot, judging.snapshot), edges=edges(thresholds)
+                settings,
+                run,
+                workload.ops,
+                (sampling.snapshot, judging.snapshot),
+                edges=edges(every_threshold(thresholds, programme)),
             )
         )
         screen.prepare()
@@ -81,12 +92,15 @@ async def conduct(
             return 128 + signals.second
         screen.begin(run)
         sampling.start()  # waits for nothing: monitoring must never keep the load from starting
-        await _load(run, judging, signals)
+        following = Following(run, programme, judging, screen.note) if programme else None
+        await _load(run, judging, following, signals)
         books = await _close_books(run, workload, signals)
         if books.problem:
             screen.note("run.unsettled", reason=books.problem, in_doubt=books.total.in_doubt)
         run.enter("finished")
         summary = summarize(run, books, workload.ops) | judging.summary()
+        if programme and following:
+            summary |= {"scenario": programme.name, "phases": following.results}
         await screen.end(summary)
         if settings.summary:
             write_summary(settings.summary, summary)
@@ -121,6 +135,7 @@ async def _prepare(run: Run, workload: Workload) -> None:
     await backend.open()
     try:
         await ledger.prepare(backend, workload, clean=settings.clean)
+        await reset(backend, run.programme.reset if run.programme else (), run.notify)
         run.versions = await ledger.versions(backend)
         record = ledger.RunRecord(
             run.number, __version__, settings.workload, settings.pools.writers, settings.shards, "", {}
@@ -134,7 +149,7 @@ async def _prepare(run: Run, workload: Workload) -> None:
         await backend.close()
 
 
-async def _load(run: Run, judging: Judging, signals: Signals) -> None:
+async def _load(run: Run, judging: Judging, following: Following | None, signals: Signals) -> None:
     """Warm up, measure, drain; time, a signal, a threshold or the end of all engines ends what goes on."""
     settings = run.settings
     engines = asyncio.gather(*(shard.run() for shard in run.shards))
@@ -149,7 +164,12 @@ async def _load(run: Run, judging: Judging, signals: Signals) -> None:
         await asyncio.gather(*(shard.look(LOOK_WITHIN) for shard in run.shards))
         run.leave_out()
     judging.measure()
-    await _until(settings.duration, engines, signals.stop, judging.failed)
+
+    async def wait(seconds: float) -> bool:
+        await _until(seconds, engines, signals.stop, judging.failed)
+        return not (engines.done() or signals.stop.is_set() or judging.failed.is_set())
+
+    await (following.follow(wait) if following else wait(settings.duration))
     # The figures first: an operation that ends in the drain is counted, but in no rate.
     await asyncio.gather(*(shard.look(LOOK_WITHIN) for shard in run.shards))
     run.end_measure("threshold" if judging.failed.is_set() and not signals.stop.is_set() else signals.reason)

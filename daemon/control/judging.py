@@ -3,7 +3,8 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any
+from itertools import chain
+from typing import Any, NamedTuple
 
 from daemon.config.settings import Settings
 from daemon.control.jobs import Jobs
@@ -22,10 +23,19 @@ from daemon.observe.metrics import zeros
 from daemon.observe.sampler import Notify
 from daemon.ops import OpSpec
 from daemon.record.snapshot import Snapshot
+from daemon.scenario.programme import Programme
 from daemon.target import parse_target
 
 EVERY = 1.0  # s between two looks
 CHANGES = 100  # changes of the state that a summary tells, the last ones
+
+
+class _Phase(NamedTuple):
+    """A phase of a scenario and its thresholds."""
+
+    name: str
+    began: float
+    assessment: Assessment
 
 
 class Judging:
@@ -56,6 +66,8 @@ class Judging:
         self.failed = asyncio.Event()
         self._run = run
         self._assessment = Assessment(thresholds)
+        self._phase: _Phase | None = None
+        self._phases: list[_Phase] = []
         self._samples = samples
         self._notify = notify
         self._meter = Meter([], further=HISTOGRAMS)
@@ -108,6 +120,18 @@ class Judging:
             made.gauges["soakd_threshold_ok", str(judged.threshold)] = float(not bad)
         return made
 
+    def enter(self, name: str, thresholds: Sequence[Threshold]) -> None:
+        """Hold further thresholds against what is measured from now on."""
+        self._phase = _Phase(name, self._run.clock.now(), Assessment(thresholds))
+        self._phases.append(self._phase)
+        self._assess_phase(self._run.snapshot())
+
+    def leave(self) -> list[dict[str, Any]]:
+        """End the phase with a last look; return its thresholds as JSON data."""
+        self._assess_phase(self._run.snapshot())
+        phase, self._phase = self._phase, None
+        return [as_json(judged) for judged in phase.assessment.judged] if phase else []
+
     def summary(self) -> dict[str, Any]:
         """Return the sections `thresholds` and `state` of a summary."""
         spent = {f"{level}_seconds": round(seconds, 3) for level, seconds in self._spent.items()}
@@ -118,13 +142,19 @@ class Judging:
 
     def complaints(self) -> list[str]:
         """Return a line for each threshold that fails the run."""
-        return [f"threshold {judged.threshold}: {describe(judged)}" for judged in self._assessment.failed]
+        whole = [f"threshold {judged.threshold}: {describe(judged)}" for judged in self._assessment.failed]
+        return whole + [
+            f"phase {phase.name}: threshold {judged.threshold}: {describe(judged)}"
+            for phase in self._phases
+            for judged in phase.assessment.failed
+        ]
 
     def _look(self) -> None:
         snapshot = self._run.snapshot()
         self._see(snapshot)
         if self._measured:
             self._assess(snapshot)
+            self._assess_phase(snapshot)
 
     def _figures(self, snapshot: Snapshot) -> Snapshot:
         merged = Snapshot()
@@ -141,6 +171,17 @@ class Judging:
         for change in self._assessment.look(elapsed, at, self._figures(snapshot)):
             self._tell(change, elapsed)
         if self._assessment.aborting:
+            self.failed.set()
+
+    def _assess_phase(self, snapshot: Snapshot) -> None:
+        phase = self._phase
+        if phase is None or not phase.assessment.judged:
+            return
+        now = self._run.clock.now()
+        elapsed = now - phase.began
+        for change in phase.assessment.look(elapsed, now, self._figures(snapshot)):
+            self._tell(change, elapsed)
+        if phase.assessment.aborting:
             self.failed.set()
 
     def _tell(self, change: Change, elapsed: float) -> None:
@@ -174,30 +215,41 @@ class Judging:
         self._notify("state.changed", **change, rules=rules, advice=advice)
 
 
-def thresholds_of(settings: Settings, ops: Sequence[OpSpec]) -> list[Threshold]:
-    """Return the thresholds of a run.
+def thresholds_of(
+    settings: Settings, ops: Sequence[OpSpec], programme: Programme | None = None
+) -> list[Threshold]:
+    """Return the thresholds of a run; those of the steps of a programme are looked at as well.
 
     Raises:
         UsageError: one of them could never have anything to judge here.
     """
     pools = settings.pools
     workers = {"writer": pools.writers, "reader": pools.readers}
+    steps = programme.steps if programme else ()
     rates = {"writer": pools.write_rate, "reader": pools.read_rate}
+    scheduled = {pool for step in steps for pool, course in step.pools.items() if course.shape}
     conditions = Conditions(
         backend=parse_target(settings.target.get_secret_value()).kind,
         sampled=bool(settings.samplers.interval),
         ops=[spec.name for spec in ops],
         pools=[name for name, number in workers.items() if number],
-        paced=[name for name, rate in rates.items() if rate],
+        paced=[name for name, rate in rates.items() if rate or name in scheduled],
     )
     found = expand(settings.thresholds)
     try:
-        objections = [objection(threshold, conditions) for threshold in found]
+        every = every_threshold(found, programme)
+        objections = [objection(threshold, conditions) for threshold in every]
     except BadThreshold as error:
         raise UsageError(str(error)) from None
     if problems := [problem for problem in objections if problem]:
         raise UsageError("\n".join(problems))
     return found
+
+
+def every_threshold(thresholds: Sequence[Threshold], programme: Programme | None) -> list[Threshold]:
+    """Return those of a run and of the steps of its programme."""
+    steps = programme.steps if programme else ()
+    return list(chain(thresholds, *(step.thresholds for step in steps)))
 
 
 def edges(thresholds: Sequence[Threshold]) -> list[float]:

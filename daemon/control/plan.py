@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from random import Random
+from types import MappingProxyType
 from typing import Any
 
 from daemon.backends import factory
@@ -12,6 +13,8 @@ from daemon.load.batch import BatchPolicy
 from daemon.load.messages import EnginePlan
 from daemon.load.pool import PoolPolicy
 from daemon.load.schedule import Constant, Poisson, Schedule
+from daemon.load.turns import Pace
+from daemon.ops import PoolName
 from daemon.target import parse_target
 from daemon.workloads.base import Identity, Stretch
 
@@ -22,9 +25,18 @@ def share(total: int, shard: int, shards: int) -> int:
 
 
 def engine_plan(
-    settings: Settings, identity: Identity, seed: int, existing: Sequence[Stretch], *, recording: bool = True
+    settings: Settings,
+    identity: Identity,
+    seed: int,
+    existing: Sequence[Stretch],
+    *,
+    recording: bool = True,
+    paces: Mapping[PoolName, Pace] = MappingProxyType({}),
 ) -> EnginePlan:
-    """Return what one life of one shard is to do: its share of workers, rate and queue."""
+    """Return what one life of one shard is to do: its share of workers, rate and queue.
+
+    With `paces` the pools begin with these instead.
+    """
     shard, shards, pools, batch = identity.shard, settings.shards, settings.pools, settings.batch
     writers = share(pools.writers, shard, shards)
     readers = share(pools.readers, shard, shards)
@@ -49,6 +61,7 @@ def engine_plan(
                 op_timeout=pools.op_timeout,
                 full_drops=batch.on_full == "drop",
                 rows_in_flight=pools.rows_in_flight,
+                pace=paces.get("writer"),
             ),
             "reader": PoolPolicy(
                 workers=readers,
@@ -56,6 +69,7 @@ def engine_plan(
                 think_time=pools.read_think_time,
                 max_backlog=pools.max_backlog,
                 op_timeout=pools.op_timeout,
+                pace=paces.get("reader"),
             ),
         },
         batch=BatchPolicy(

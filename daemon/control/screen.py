@@ -28,6 +28,7 @@ WARNINGS = frozenset(
         "engine.died",
         "engine.restart_failed",
         "reader.not_pinned",
+        "reset.failed",
         "row.failed",
         "run.unsettled",
         "screen.failed",
@@ -129,7 +130,7 @@ class Screen:
         view.update(
             LiveState(
                 run_id=str(run.number),
-                workload=self._settings.workload,
+                workload=self._settings.workload + (f" · {run.step.name}" if run.step else ""),
                 target=self._target,
                 phase=run.phase,
                 elapsed=run.phase_elapsed,

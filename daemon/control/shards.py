@@ -113,6 +113,7 @@ class Shard:
         self._gaps = 0.0
         self._died: float | None = None  # while there is no process that loads
         self._changed: Mapping[PoolName, Pace] | None = None  # meanwhile
+        self._started = False
         self._stopping = False
         self._pause = RESPAWN_INITIAL
         self._began = clock.now()
@@ -150,6 +151,7 @@ class Shard:
         """Load until stopped; returns when the last process has ended."""
         life = self.lives[-1]
         life.channel.send(Start())
+        self._started = True
         while True:
             await self._listen(life)
             await self._reap(life)
@@ -172,7 +174,12 @@ class Shard:
                 await asyncio.wait_for(self._fresh.wait(), within)
 
     def change(self, paces: Mapping[PoolName, Pace]) -> None:
-        """Have the process work in another way from now on, or as soon as there is one again."""
+        """Have the process work in another way from now on, or as soon as there is one again.
+
+        Before `run` nothing is sent: what the load begins with is in the plan.
+        """
+        if not self._started:
+            return
         if self._died is not None:
             self._changed = paces
         elif self.lives and self.lives[-1].alive:
@@ -240,11 +247,15 @@ class Shard:
         self._died = None
         if heir:
             self._notify("engine.restarted", shard=self.number, epoch=heir.epoch, gap_seconds=round(gap, 3))
-            if self._changed is not None:
-                self.change(self._changed)
+            self._catch_up()
             if self._stopping:  # told while the new engine was connecting
                 heir.channel.send(Stop(0))
         return heir
+
+    def _catch_up(self) -> None:
+        """Send what was told while there was no process."""
+        if self._changed is not None:
+            self.change(self._changed)
 
     async def _replace(self, epoch: int) -> Life | None:
         """Start processes until one is connected and loading; None when told to stop meanwhile."""

@@ -68,7 +68,7 @@ class Turns:
         return self._start + next(arrivals)
 
     def missed(self, intended: float, now: float) -> bool:
-        """Return whether a turn is not worth taking any more; then it is dropped. Outages end without a burst."""
+        """Return whether a turn is not worth taking any more, and drop it: outages end without a burst."""
         end = self._backend.outage_end
         if now - intended > self._max_backlog:
             self._drop("backlog")
