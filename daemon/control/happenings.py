@@ -47,7 +47,7 @@ class Happenings:
         """Run events at their times from now on, s; what came of each is added to `results`."""
         began = self._clock.now()
         for at, event in events:
-            if event.on in (None, self._kind) and self._kind != "null":
+            if event.target in (None, self._kind) and self._kind != "null":
                 await self._sleep(began + at - AROUND)
                 before = self._mark()
                 await self._sleep(began + at)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, WithJsonSchema, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from daemon.config.section import Section
 from daemon.config.settings import MAX_WORKERS
@@ -107,8 +107,7 @@ def _schedule(value: object) -> object:
 
 Turns = Annotated[
     Schedule | None,
-    BeforeValidator(_schedule),
-    WithJsonSchema({"anyOf": [{"const": "closed"}, {"type": "number"}, {"$ref": "#/$defs/Schedule"}]}),
+    BeforeValidator(_schedule, json_schema_input_type=Schedule | float | Literal["closed"] | None),
 ]
 
 
@@ -118,7 +117,9 @@ class Event(Section):
     at: Duration = Field(description="When, from the beginning of the phase.")
     name: Name = Field(description="What it is called in log and summary.")
     sql: str = Field(min_length=1, description="One statement, such as VACUUM or CREATE INDEX CONCURRENTLY.")
-    on: Literal["postgres", "sqlite"] | None = Field(None, description="Kind of target that it is meant for.")
+    target: Literal["postgres", "sqlite"] | None = Field(
+        None, description="Kind of target that it is meant for."
+    )
 
 
 class Phase(Section):

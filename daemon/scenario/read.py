@@ -90,12 +90,13 @@ def _line(path: Path, lines: Lines, loc: tuple[int | str, ...], kind: str, messa
             known = (*known, part)
     where = f"{path}:{lines.get(known, 1)}"
     name = _dotted(known)
+    what = f"{name}: " if name else ""
     if kind == "extra_forbidden":
         best = nearest(str(loc[-1]), _fields())
         return f"{where}: there is no field {name}{f'; did you mean {best}?' if best else ''}"
     if kind == "missing":
-        return f"{where}: {name + ': ' if name else ''}{loc[-1]} is missing"
-    return f"{where}: {name}: {message.removeprefix('Value error, ')}"
+        return f"{where}: {what}{loc[-1]} is missing"
+    return f"{where}: {what}{message.removeprefix('Value error, ')}"
 
 
 def _dotted(known: tuple[int | str, ...]) -> str:
