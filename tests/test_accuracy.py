@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from daemon.backends.null import Latency, NullBackend, draw
-from daemon.load.pool import Pool, PoolPolicy
+from daemon.load.policy import PoolPolicy
+from daemon.load.pool import Pool
 from daemon.record.histogram import Histogram
 from daemon.record.recorder import OpRecorder
 from daemon.workloads.base import Identity

@@ -20,6 +20,8 @@ UNITLESS_GAUGES = {
     "soakd_generator_limited",
     "soakd_target_up",
     "soakd_run_phase",
+    "soakd_state",
+    "soakd_threshold_ok",
     "soakd_sqlite_wal_frames",
     "soakd_sqlite_wal_checkpointed_frames",
     "soakd_sqlite_pages",

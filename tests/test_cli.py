@@ -118,7 +118,8 @@ def test_run_hands_the_settings_over_and_ends_with_the_supervisors_code(started:
     more = "--rows-in-flight 8 --read-rate 1.5 --summary out.json --workload events --json"
     more += " --sample-interval 20s --scale 500 --history runs.db --no-history"
     free = "--set sqlite.synchronous=full --set null.mean=2ms"
-    words = f"{arguments} {batch} {rest} {more} {free}".split()
+    bounds = ["--threshold", "errors.rate < 1%", "--threshold", "profile:events"]
+    words = f"{arguments} {batch} {rest} {more} {free}".split() + bounds
     assert main(words) == 4
     (settings,) = started
     assert settings == Settings.model_validate(
@@ -129,6 +130,7 @@ def test_run_hands_the_settings_over_and_ends_with_the_supervisors_code(started:
             "shards": 2,
             "seed": 9,
             "clean": True,
+            "thresholds": ["errors.rate < 1%", "profile:events"],
             "summary": "out.json",
             "pools": {
                 "writers": 7,

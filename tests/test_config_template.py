@@ -62,6 +62,10 @@ def test_every_setting_and_group_is_described() -> None:
         ("summary", "a file, or null for unset"),
         ("http.listen", "text such as 127.0.0.1:8080"),
         ("clean", "true or false"),
+        (
+            "thresholds",
+            "a list, or texts with commas between them, such as errors.rate < 1%, profile:events",
+        ),
         ("null.shape", "a number, above 1 and at most 100"),
     ],
 )

@@ -28,14 +28,16 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"ledger", "stretches", "schema", "seeds"}),
     frozenset({"load"}),
     frozenset({"observe", "results"}),
+    frozenset({"judge"}),
     frozenset({"history"}),
     frozenset({"report"}),
     frozenset({"config"}),
+    frozenset({"scenario"}),
     frozenset({"control", "check", "top", "lab"}),
     frozenset({"cli", "__main__"}),
 )
-OPEN = (0, 4, 10, 11)
-FIRST_WITH_SETTINGS = 9  # everything below takes keyword arguments
+OPEN = (0, 4, 12, 13)
+FIRST_WITH_SETTINGS = 10  # everything below takes keyword arguments
 
 # Who may import a library: one place to look when it changes.
 LIBRARIES = {
@@ -47,7 +49,7 @@ LIBRARIES = {
     "prometheus_client": {"observe", "top"},
     "psycopg": {"backends", "check", "observe"},
     "psycopg_pool": {"observe"},
-    "pydantic": {"config"},
+    "pydantic": {"config", "scenario"},
     "pydantic_settings": {"config"},
     "rich": {"control", "results", "cli", "top"},
     "sqlite3": {"history"},

@@ -9,6 +9,10 @@ import pytest
 from rich.console import Console
 
 from daemon.control.live import LiveState, LiveView, panel
+from daemon.judge.profiles import expand
+from daemon.judge.rules import RULES
+from daemon.judge.state import Fired, State
+from daemon.judge.verdict import Judged
 from daemon.ops import OpSpec
 from daemon.record.recorder import OpRecorder
 from daemon.record.snapshot import Snapshot
@@ -121,16 +125,31 @@ def test_eighty_columns_and_twenty_four_lines_are_enough() -> None:
     load.gauges["soakd_target_up",] = 0.0
     mark = load.mark(1.0)
     counters = {**mark.counters, ("soakd_ops_total", "writer", "append", "ok"): 98_765_432_109.0}
+    judged = [
+        Judged(threshold, value=1.5, worst=2.0, worst_at=5.0, violated_since=1.0, seen=True)
+        for threshold in expand(["response.writer.p999 < 123ms", "profile:events"])
+    ]
     text = shown(
         state(
-            mark=mark._replace(counters=counters), target="postgresql://soakd:***@db.example.org:5432/soakd"
+            mark=mark._replace(counters=counters),
+            target="postgresql://soakd:***@db.example.org:5432/soakd",
+            state=State("overloaded", fired=(Fired(RULES[0], 0.999),)),
+            judged=judged,
         )
     )
     assert len(text.splitlines()) <= 23
     assert max(len(line) for line in text.splitlines()) <= 80
     assert "…" not in text
     assert "in flight" in text
-    for expected in ("98,765 M", "does not answer", "generator limited", "1 died", "1 that were due"):
+    for expected in (
+        "6 of 6 failed",
+        "overloaded · queue 99.9 % (limit 90 %)",
+        "98,765 M",
+        "does not answer",
+        "generator limited",
+        "1 died",
+        "1 that were due",
+    ):
         assert expected in text
 
 
@@ -167,6 +186,14 @@ def test_a_target_that_does_not_answer_and_a_limiting_generator_are_named() -> N
     assert "does not answer" in shown(with_gauges({("soakd_target_up",): 0.0}))
     assert "generator limited" in shown(with_gauges({("soakd_generator_limited", "1"): 1.0}))
     assert "generator limited" not in shown(state())
+
+
+def test_the_state_and_the_thresholds_have_a_line_each() -> None:
+    assert line_of(shown(state()), "state") == ["state", "healthy"]
+    assert "thresholds" not in shown(state())
+    met = [Judged(threshold, value=0.0, seen=True) for threshold in expand(["errors.rate < 1%"])]
+    assert "all 1 met so far" in shown(state(judged=met))
+    assert "state " not in shown(state(phase="preparing"))
 
 
 def test_an_address_with_brackets_is_not_taken_for_markup() -> None:

@@ -37,6 +37,8 @@ def running(backend: str = "sqlite") -> Snapshot:
             gauges={
                 ("soakd_batch_queue_rows",): 25.0,
                 ("soakd_batch_queue_capacity_rows",): 10_000.0,
+                ("soakd_state",): 0.0,
+                ("soakd_threshold_ok", "errors.rate < 1%"): 1.0,
                 ("soakd_build_info", "1.0", "3.11"): 1.0,
                 ("soakd_run_info", "r1", backend, "events"): 1.0,
             }

@@ -10,8 +10,11 @@ import pytest
 from daemon.backends.base import NULL
 from daemon.errors import OpError
 from daemon.load.batch import BatchPolicy, BatchWriter
-from daemon.load.pool import Pool, PoolPolicy
-from daemon.load.schedule import Constant, Poisson
+from daemon.load.policy import PoolPolicy
+from daemon.load.pool import Pool
+from daemon.load.schedule import Constant, Poisson, Shaped
+from daemon.load.shapes import Burst, Ramp, Shape, Sine
+from daemon.load.turns import Pace
 from daemon.ops import PoolName
 from daemon.record.histogram import Histogram
 from daemon.record.recorder import OpRecorder
@@ -434,3 +437,84 @@ def test_every_row_in_flight_ends_in_an_outcome(schedule: Constant | None) -> No
     assert sum(outcomes(snapshot, name) for name in ("ok", "error", "timeout", "dropped")) >= accepted
     assert sum(rig.workload._seqs) == accepted
     assert rig.pool.in_flight == rig.pool.active == 0
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [Ramp(0.0, 2000.0, 10.0), Sine(1000.0, 1000.0, 2.0), Burst(0.0, 5000.0, 5.0, 1.0)],
+    ids=lambda shape: type(shape).__name__,
+)
+def test_a_rate_that_changes_is_met_at_every_moment(shape: Shape) -> None:
+    """1000 per second on average in each of them; nothing is late and nothing is early."""
+    _, snapshot = loaded(PoolPolicy(workers=50, schedule=Shaped(shape)), 10.0)
+    assert outcomes(snapshot, "ok") == pytest.approx(10_000, abs=1)
+    assert histogram(snapshot, "soakd_schedule_lag_seconds").max < 1e-6
+
+
+def test_a_schedule_without_any_further_arrival_can_be_stopped() -> None:
+    """After a ramp down to nothing the workers sleep, and end at once when told."""
+    rig, snapshot = loaded(PoolPolicy(workers=5, schedule=Shaped(Ramp(100.0, 0.0, 2.0))), 3 * 3600.0)
+    assert outcomes(snapshot, "ok") == 100
+    assert rig.pool.active == 0
+
+
+def test_a_change_of_pace_takes_effect_at_once_in_both_directions() -> None:
+    """100 per second, closed with 2 of 10 workers at 1 ms each, then 500 per second."""
+
+    async def change(rig: Rig) -> None:
+        await asyncio.sleep(2.0)
+        assert (rig.pool.active, rig.pool.target_rate) == (10, 100.0)
+        await rig.pool.change(Pace(2, None))
+        assert (rig.pool.active, rig.pool.target_rate) == (2, 0.0)
+        await asyncio.sleep(2.0)
+        await rig.pool.change(Pace(10, Shaped(Ramp(500.0, 500.0, 1.0))))
+        assert (rig.pool.active, rig.pool.target_rate) == (10, 500.0)
+
+    _, snapshot = loaded(PoolPolicy(workers=10, schedule=Constant(100.0)), 6.0, meanwhile=change)
+    assert outcomes(snapshot, "ok") == pytest.approx(200 + 4000 + 1000, abs=12)
+    assert outcomes(snapshot, "dropped") == 0
+    assert histogram(snapshot, "soakd_schedule_lag_seconds").max < 1e-6
+
+
+def test_what_was_due_and_not_taken_before_a_change_is_counted() -> None:
+    """One worker at 100 ms can do 10 of 100 per second; the rest is not carried into the next phase."""
+
+    async def change(rig: Rig) -> None:
+        await asyncio.sleep(2.0)
+        await rig.pool.change(Pace(1, Constant(5.0)))
+
+    policy = PoolPolicy(workers=1, schedule=Constant(100.0), max_backlog=60.0)
+    rig, snapshot = loaded(policy, 4.0, takes=0.1, meanwhile=change)
+    dropped = snapshot.counters["soakd_ops_dropped_total", "reader", "stopping"]
+    assert dropped == pytest.approx(200 - 20, abs=2)
+    assert outcomes(snapshot, "ok") + dropped == pytest.approx(200 + 10, abs=2)
+    assert rig.pool.active == 0
+
+
+def test_workers_without_work_have_their_rows_settled_and_end_at_the_stop() -> None:
+    async def change(rig: Rig) -> None:
+        await asyncio.sleep(1.0)
+        await rig.pool.change(Pace(0, None))
+        await asyncio.sleep(1.0)
+        assert (rig.pool.active, rig.pool.in_flight, rig.writer.depth) == (0, 0, 0)
+        written = len(rig.backend.rows)
+        await asyncio.sleep(1.0)
+        assert len(rig.backend.rows) == written > 0
+
+    policy = PoolPolicy(workers=5, rows_in_flight=10)
+    rig, _ = loaded(policy, 4.0, pool="writer", meanwhile=change)
+    assert rig.cells[1] == rig.cells[0] == len(rig.backend.rows)
+
+
+def test_a_pool_may_begin_with_another_pace_than_its_policy_says() -> None:
+    _, snapshot = loaded(PoolPolicy(workers=10, pace=Pace(2, None)), 1.0)
+    assert outcomes(snapshot, "ok") == pytest.approx(2000, rel=0.01)
+
+
+def test_a_stopped_pool_does_not_change_any_more() -> None:
+    async def change(rig: Rig) -> None:
+        rig.pool.stop()
+        await rig.pool.change(Pace(5, Constant(1000.0)))
+
+    _, snapshot = loaded(PoolPolicy(workers=5, schedule=Constant(1.0)), 5.0, meanwhile=change)
+    assert outcomes(snapshot, "ok") <= 1

@@ -8,7 +8,7 @@ import pytest
 
 from daemon.backends.base import INFINITY
 from daemon.errors import ERROR_CLASSES, OpError, Rejected
-from daemon.load.pool import PoolPolicy
+from daemon.load.policy import PoolPolicy
 from daemon.load.retry import CONFLICTS, LONGEST_PAUSE, Retries, pause
 from daemon.ops import OpSpec, Timed, Transaction, Tx
 from daemon.record.recorder import OpRecorder

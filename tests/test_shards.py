@@ -19,6 +19,8 @@ from daemon.control.engines import NOT_FOR_ENGINES, EngineProcess, start_engine
 from daemon.control.shards import Shard
 from daemon.errors import TargetError
 from daemon.load.messages import EnginePlan, Ready
+from daemon.load.schedule import Constant
+from daemon.load.turns import Pace
 from daemon.record.account import Account
 from daemon.workloads.base import Identity
 from tests.test_backend_contract import sqlite_backend
@@ -314,3 +316,23 @@ def test_starting_engines_leaves_our_own_signals_as_they_were() -> None:
     started = asyncio.run(main())
     assert signal.pthread_sigmask(signal.SIG_BLOCK, []) & set(NOT_FOR_ENGINES) == set()
     assert [engine.process.returncode for engine in started] == [0, 0]
+
+
+def test_an_engine_changes_its_pace_when_it_is_told() -> None:
+    async def check(bench: Bench) -> None:
+        shard = bench.shard
+        await shard.connect()
+        running = asyncio.create_task(shard.run())
+        await bench.until(lambda: bench.written > 10)
+        shard.change({"writer": Pace(1, Constant(50.0)), "reader": Pace(0, None)})
+        gauges = [
+            ("soakd_workers", "writer"),
+            ("soakd_workers", "reader"),
+            ("soakd_target_ops_per_second", "writer"),
+        ]
+        await bench.until(lambda: [shard.snapshot().gauges.get(key) for key in gauges] == [1.0, 0.0, 50.0])
+        shard.stop(5)
+        await running
+        assert shard.lives[0].account.balanced
+
+    on(Bench(), check)

@@ -95,6 +95,20 @@ def test_rates_are_made_from_what_was_done_in_time() -> None:
     assert append["rate"] == append["ok"] // 2 / 10.0
 
 
+def test_the_table_tells_the_verdict_of_each_threshold_and_the_time_in_each_state() -> None:
+    summary = summarize()
+    summary["state"] = {
+        "level": "stressed", "rules": [{"rule": "errors"}],
+        "healthy_seconds": 50.2, "stressed_seconds": 9.8, "overloaded_seconds": 0.0,
+    }  # fmt: skip
+    summary["thresholds"] = [
+        {"verdict": "fail", "threshold": "errors.rate < 1%", "found": "2.3 %", "ok": False}
+    ]
+    text = shown(summary)
+    assert "fail: errors.rate < 1% (2.3 %)" in text
+    assert "healthy 50 s · stressed 10 s; at the end stressed by errors" in text
+
+
 def shown(summary: dict[str, Any], width: int = 80) -> str:
     console = Console(file=io.StringIO(), width=width, color_system=None)
     console.print(summary_table(summary))

@@ -3,9 +3,10 @@
 from daemon import schema
 from daemon.backends.base import SQLITE
 from daemon.check.finding import Finding
-from daemon.clock import Clock
+from daemon.clock import Clock, SystemClock
 from daemon.config.settings import Settings
 from daemon.control import plan
+from daemon.control.judging import thresholds_of
 from daemon.control.protection import guard_of, tls_of
 from daemon.control.recount import tables_of
 from daemon.control.summarize import check_writable
@@ -61,4 +62,5 @@ def check_files(settings: Settings) -> Finding:
     tls_of(settings.http)
     if settings.summary is not None:
         check_writable(settings.summary)
+    thresholds_of(settings, tables_of(settings, SystemClock()).ops)
     return Finding("configuration", "ok", "all values are valid and all files can be used")

@@ -12,6 +12,7 @@ COMMANDS: Mapping[str, str] = {
     "run": "daemon.cli.run",
     "seed": "daemon.cli.seed",
     "query-test": "daemon.cli.query_test",
+    "scenarios": "daemon.cli.scenarios",
     "check": "daemon.cli.check",
     "config": "daemon.cli.config",
     "verify": "daemon.cli.verify",

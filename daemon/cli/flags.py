@@ -12,6 +12,7 @@ class Flag(NamedTuple):
         metavar: what stands for the value in the help; empty for a switch.
         panel: heading in the help.
         switch: the value that a switch sets.
+        many: it may be repeated, and sets a list.
     """
 
     name: str
@@ -19,6 +20,7 @@ class Flag(NamedTuple):
     metavar: str
     panel: str
     switch: str = ""
+    many: bool = False
 
     @property
     def parameter(self) -> str:
@@ -52,6 +54,7 @@ FLAGS: tuple[Flag, ...] = (
     Flag("--listen-insecure", "http.listen_insecure", "", _OUTPUT, switch="true"),
     Flag("--sample-interval", "samplers.interval", "TIME", _OUTPUT),
     Flag("--log-interval", "log.interval", "TIME", _OUTPUT),
+    Flag("--threshold", "thresholds", "TEXT", _OUTPUT, many=True),
     Flag("--summary", "summary", "FILE", _OUTPUT),
     Flag("--history", "history.file", "FILE", _OUTPUT),
     Flag("--no-history", "history.enabled", "", _OUTPUT, switch="false"),

@@ -10,13 +10,23 @@ import typer
 
 from daemon.cli.flags import Flag
 from daemon.config.reference import Setting, reference
-from daemon.config.sources import Given, Loaded, load_settings
+from daemon.config.sources import Given, Layer, Loaded, load_settings
 from daemon.errors import UsageError
 
 _CONFIG = "Configuration"
 
 
-def with_settings(flags: Sequence[Flag]) -> Callable[[Callable[..., int]], Callable[..., int]]:
+Beneath = Callable[[Mapping[str, Any]], Layer]
+"""Gives the settings that lie under flags and variables, from a command's own options."""
+
+
+def _nothing(_own: Mapping[str, Any]) -> Layer:
+    return {}
+
+
+def with_settings(
+    flags: Sequence[Flag], beneath: Beneath = _nothing
+) -> Callable[[Callable[..., int]], Callable[..., int]]:
     """Turn `command(loaded, …)` into a Typer command that takes --config, --set and the flags.
 
     Further parameters of the command stay its own options. Values are passed on as text, so
@@ -28,7 +38,7 @@ def with_settings(flags: Sequence[Flag]) -> Callable[[Callable[..., int]], Calla
 
         def callback(**values: Any) -> int:  # noqa: ANN401 - strings, switches and the command's own
             mine = {parameter.name: values.pop(parameter.name) for parameter in own}
-            return command(_load(values, flags), **mine)
+            return command(_load(values, flags, beneath(mine)), **mine)
 
         parameters = [_config_option(), *(_option(flag) for flag in flags), _set_option(), *own]
         callback.__signature__ = inspect.Signature(parameters, return_annotation=int)  # type: ignore[attr-defined]
@@ -39,11 +49,11 @@ def with_settings(flags: Sequence[Flag]) -> Callable[[Callable[..., int]], Calla
     return decorate
 
 
-def _load(values: Mapping[str, Any], flags: Sequence[Flag]) -> Loaded:
+def _load(values: Mapping[str, Any], flags: Sequence[Flag], beneath: Layer) -> Loaded:
     given: dict[str, Given] = {}
     for flag in flags:
         value = values[flag.parameter]
-        if value is not None and value is not False:
+        if value not in (None, False, []):
             given[flag.key] = Given(flag.switch or value, flag.name)
     for assignment in values["assignments"]:
         key, equals, value = assignment.partition("=")
@@ -54,7 +64,7 @@ def _load(values: Mapping[str, Any], flags: Sequence[Flag]) -> Loaded:
         if key in given:
             raise UsageError(f"--set {key}: given twice, also as {given[key].source}; keep one of them")
         given[key] = Given(value, f"--set {key}")
-    return load_settings(config=values["config"], overrides=given)
+    return load_settings(config=values["config"], overrides=given, beneath=beneath)
 
 
 def _parameter(name: str, annotation: object, default: object) -> inspect.Parameter:
@@ -68,13 +78,16 @@ def _option(flag: Flag) -> inspect.Parameter:
         option = typer.Option(flag.name, help=text, rich_help_panel=flag.panel, show_default=False)
         return _parameter(flag.parameter, Annotated[bool, option], default=False)
     choices = setting.expects.removeprefix("one of ")
+    text = setting.description + (f" Default: {setting.default}." if setting.default else "")
     option = typer.Option(
         flag.name,
         metavar=choices.replace(", ", "|") if choices != setting.expects else flag.metavar,
-        help=setting.description + (f" Default: {setting.default}." if setting.default else ""),
+        help=text + (" May be repeated." if flag.many else ""),
         show_default=False,
         rich_help_panel=flag.panel,
     )
+    if flag.many:
+        return _parameter(flag.parameter, Annotated[list[str], option], default=[])
     return _parameter(flag.parameter, Annotated[str | None, option], default=None)
 
 

@@ -97,8 +97,10 @@ def _entries(
 
 def written(value: object) -> str | None:
     """Return a value of `Settings.public()` as it is written in a file or after a flag; None for unset."""
-    if value is None:
+    if value is None or value == []:
         return None
+    if isinstance(value, list):
+        return ", ".join(str(item) for item in value)
     if isinstance(value, float):
         return f"{value:g}"
     return str(value).lower() if isinstance(value, bool) else str(value)
@@ -119,6 +121,8 @@ def _expects(field: dict[str, Any]) -> str:
         return f"a duration such as 250ms, 10s or 2h{_bounds(field, format_duration)}"
     if field["type"] == ["string", "integer"]:
         return f"a size such as 4KiB, 64MiB or 4096{_bounds(field, format_size)}"
+    if "array" in field["type"]:
+        return f"a list, or texts with commas between them, such as {', '.join(field['examples'])}"
     return _text(field) if field["type"] == "string" else _WORDS[field["type"]] + _bounds(field, str)
 
 

@@ -12,6 +12,7 @@ from daemon.config.invariants import Invariants
 from daemon.config.marketplace import Marketplace
 from daemon.config.samplers import Samplers
 from daemon.config.section import Section
+from daemon.config.thresholds import Thresholds
 from daemon.config.types import Duration, PageSize, Rate, Size
 from daemon.config.workloads import Events, Game, Ledger, Progress, Sql
 from daemon.errors import UsageError
@@ -275,6 +276,9 @@ class Settings(Section):
     seed: int | None = Field(None, ge=0, description="Makes keys and payloads repeatable; unset: drawn anew.")
     shards: int = Field(1, ge=1, le=MAX_SHARDS, description="Engine processes that share the load.")
     summary: Path | None = Field(None, description="File to write the summary to, as JSON.")
+    thresholds: Thresholds = Field(
+        (), description="Bounds on what is measured; a failed one ends in exit code 4."
+    )
     clean: bool = Field(False, description="First drop the tables that soakd created in the target.")
     pools: Pools = Field(default_factory=Pools)
     batch: Batch = Field(default_factory=Batch)

@@ -57,14 +57,16 @@ def load_settings(
     *,
     config: Path | None = None,
     overrides: Layer = MappingProxyType({}),
+    beneath: Layer = MappingProxyType({}),
     environ: Mapping[str, str] | None = None,
     default_secrets: Path = DEFAULT_SECRETS_DIR,
 ) -> Loaded:
-    """Return the settings. Strongest first: overrides, environment, secret files, YAML, defaults.
+    """Return the settings. Strongest first: overrides, environment, secret files, beneath, YAML, defaults.
 
     Args:
         config: YAML file; None takes the one that `SOAKD_CONFIG` names, if it does.
         overrides: what the command line says, by dotted key.
+        beneath: what a scenario says, by dotted key.
         environ: the environment; None takes that of the process.
         default_secrets: folder of secret files that is looked into unless `SOAKD_SECRETS_DIR`
             names another.
@@ -78,6 +80,7 @@ def load_settings(
     problems: list[str] = []
     given: dict[str, Given] = {}
     given.update(_from_yaml(file, problems) if file else {})
+    given.update(_known(beneath, problems))
     given.update(_from_secrets(environ.get("SOAKD_SECRETS_DIR"), default_secrets, problems))
     given.update(_from_environment(environ, problems))
     given.update(_known(overrides, problems))

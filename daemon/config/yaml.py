@@ -5,7 +5,7 @@ silently wins the second time. Here scalars follow YAML 1.2 and a repeated key i
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -46,6 +46,54 @@ Loader.add_implicit_resolver(
 Loader.add_implicit_resolver(
     "tag:yaml.org,2002:null", re.compile(r"^(?:~|null|Null|NULL|)$"), ["~", "n", "N", ""]
 )
+
+
+Lines = Mapping[tuple[str | int, ...], int]
+"""The line of every value of a document, by the keys and numbers that lead to it."""
+
+
+def read_document(path: Path) -> tuple[Any, Lines]:
+    """Return what a file holds, lists and all, and where.
+
+    Raises:
+        UsageError: it cannot be read, is not YAML, or gives a key twice.
+    """
+
+    def made(loader: Loader, root: yaml.Node) -> list[tuple[Any, Lines]]:
+        lines = dict(_lines(root, path, ()))
+        return [(loader.construct_object(root, deep=True), lines)]
+
+    return next(iter(compose(path, "--scenario", made)), ({}, {}))
+
+
+def _lines(
+    node: yaml.Node, path: Path, place: tuple[str | int, ...]
+) -> Iterator[tuple[tuple[str | int, ...], int]]:
+    if isinstance(node, yaml.SequenceNode):
+        for number, item in enumerate(node.value):
+            yield (*place, number), item.start_mark.line + 1
+            yield from _lines(item, path, (*place, number))
+    if isinstance(node, yaml.MappingNode):
+        seen: dict[str, int] = {}
+        for key_node, value_node in node.value:
+            line = key_node.start_mark.line + 1
+            key = _key(key_node, path)
+            if key in seen:
+                raise UsageError(_twice(path, line, key, seen[key]))
+            seen[key] = line
+            yield (*place, key), line
+            yield from _lines(value_node, path, (*place, key))
+
+
+def _key(node: yaml.Node, path: Path) -> str:
+    """Return the text of a key as it stands: `null` is a name here, not nothing."""
+    if not isinstance(node, yaml.ScalarNode):
+        raise UsageError(f"{path}:{node.start_mark.line + 1}: a key must be a plain word")
+    return str(node.value)
+
+
+def _twice(path: Path, line: int, key: str, first: int) -> str:
+    return f"{path}:{line}: {key} is given twice, first on line {first}; keep one of them"
 
 
 def read_yaml(path: Path, is_group: Callable[[str], bool]) -> list[Entry]:
@@ -116,14 +164,9 @@ def _walk(
     seen: dict[str, int] = {}
     for key_node, value_node in node.value:
         line = key_node.start_mark.line + 1
-        if not isinstance(key_node, yaml.ScalarNode):
-            raise UsageError(f"{path}:{line}: a key must be a plain word")
-        # the text of the key as it stands: `null` is a name here, not nothing
-        key = prefix + key_node.value
+        key = prefix + _key(key_node, path)
         if key in seen:
-            raise UsageError(
-                f"{path}:{line}: {key} is given twice, first on line {seen[key]}; keep one of them"
-            )
+            raise UsageError(_twice(path, line, key, seen[key]))
         seen[key] = line
         if is_group(key):
             yield from _walk(loader, value_node, path, f"{key}.", is_group)

@@ -3,26 +3,25 @@
 import asyncio
 import secrets
 from collections.abc import Sequence
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from daemon import __version__, ledger, schema
-from daemon.check.sqlite import refuse_foreign, refuse_running
 from daemon.clock import Clock
 from daemon.config.settings import Settings
 from daemon.control import plan
 from daemon.control.endpoint import endpoint
 from daemon.control.engines import EngineProcess
+from daemon.control.following import Following
 from daemon.control.invariants import Audit, Limits
-from daemon.control.loading_screen import Lines
+from daemon.control.judging import Judging, edges, every_threshold, thresholds_of
+from daemon.control.preparing import make_ready
 from daemon.control.recording import Recording, check_apart
 from daemon.control.recount import tables_of
 from daemon.control.run import Run
 from daemon.control.sampling import Sampling, make_collectors
 from daemon.control.screen import Screen
-from daemon.control.seeding import Seeding
 from daemon.control.settle import Books, settle
 from daemon.control.shards import Listener, Shard
 from daemon.control.signals import Signals
@@ -30,15 +29,13 @@ from daemon.control.summarize import check_writable, summarize, write_summary
 from daemon.errors import (
     DataLossError,
     ExitCode,
-    OpError,
-    StoppedError,
     TargetError,
+    ThresholdError,
     UsageError,
 )
-from daemon.stretches import readable
-from daemon.target import parse_target
+from daemon.scenario.programme import Programme
 from daemon.workloads import registry
-from daemon.workloads.base import Crowd, Identity, Workload
+from daemon.workloads.base import Identity, Workload
 
 DRAIN_GRACE = 10.0  # s beyond the drain time-out before an engine is killed
 ABORT_WITHIN = 3.0  # s that engines, and then the books, get after a second signal
@@ -46,7 +43,11 @@ LOOK_WITHIN = 1.0  # s for the engines' present figures
 
 
 async def conduct(
-    settings: Settings, clock: Clock, engines: Sequence[EngineProcess], signals: Signals
+    settings: Settings,
+    clock: Clock,
+    engines: Sequence[EngineProcess],
+    signals: Signals,
+    programme: Programme | None = None,
 ) -> int:
     """Make one run with the engines that were started for it; return the exit code.
 
@@ -54,6 +55,7 @@ async def conduct(
         UsageError: the configuration cannot be used here (a port in use, for instance).
         TargetError: the database cannot be reached or used.
         DataLossError: acknowledged rows are missing.
+        ThresholdError: a threshold was not met.
     """
     async with AsyncExitStack() as stack:
         if settings.summary:
@@ -67,9 +69,10 @@ async def conduct(
         screen.open()
         stack.push_async_callback(screen.close)
         seed = settings.seed if settings.seed is not None else secrets.randbelow(2**32)
-        run = Run(settings, clock, screen.note, seed)
+        run = Run(settings, clock, screen.note, seed, programme)
         stack.callback(_kill, run.shards)
         await asyncio.gather(*(shard.adopt(own) for shard, own in zip(run.shards, engines, strict=True)))
+        thresholds = thresholds_of(settings, workload.ops, programme)
         sampling = Sampling(
             make_collectors(run, screen.note),
             interval=settings.samplers.interval,
@@ -79,11 +82,21 @@ async def conduct(
             target_up=run.target_up,
         )
         stack.push_async_callback(sampling.close)
-        screen.url = await stack.enter_async_context(endpoint(settings, run, workload.ops, sampling.snapshot))
+        judging = Judging(run, thresholds, ops=workload.ops, samples=sampling.snapshot, notify=screen.note)
+        stack.callback(judging.stop)
+        screen.url = await stack.enter_async_context(
+            endpoint(
+                settings,
+                run,
+                workload.ops,
+                (sampling.snapshot, judging.snapshot),
+                edges=edges(every_threshold(thresholds, programme)),
+            )
+        )
         screen.prepare()
-        ready = asyncio.ensure_future(_make_ready(run, workload, signals, screen.note))
-        stack.push_async_callback(_cancel, asyncio.create_task(screen.draw(run)))
-        await _until(0, signals.abort, ready)
+        ready = asyncio.ensure_future(make_ready(run, workload, signals, screen.note))
+        stack.push_async_callback(_cancel, asyncio.create_task(screen.draw(run, judging)))
+        await _until(0, ready, signals.abort)
         if not ready.done():
             await _cancel(ready)
             return 128 + signals.second
@@ -94,19 +107,22 @@ async def conduct(
         audit.start()
         recording.begin(run, sampling.snapshot)
         stack.push_async_callback(recording.close)
-        await _load(run, signals)
+        following = Following(run, programme, judging, screen.note) if programme else None
+        await _load(run, judging, following, signals)
         books = await _close_books(run, workload, signals)
         await _finish(audit, signals)
         if books.problem:
             screen.note("run.unsettled", reason=books.problem, in_doubt=books.total.in_doubt)
         run.enter("finished")
-        summary = summarize(run, books, workload.ops, audit)
+        summary = summarize(run, books, workload.ops, audit) | judging.summary()
+        if programme and following:
+            summary |= {"scenario": programme.name, "phases": following.results}
         recording.finish(summary)
         unwritten = _write(settings.summary, summary)
         if unwritten:
             screen.note("summary.failed", reason=str(unwritten))
         await screen.end(summary, file=None if unwritten else settings.summary)
-        return verdict(books, audit.problems, signals, unwritten)
+        return verdict(books, audit.problems, judging.complaints(), signals, unwritten)
 
 
 def _audit(run: Run, notify: Listener) -> Audit:
@@ -133,7 +149,7 @@ def _audit(run: Run, notify: Listener) -> Audit:
 async def _finish(audit: Audit, signals: Signals) -> None:
     """Check everything, unless a second signal comes first."""
     checking = asyncio.ensure_future(audit.finish())
-    await _until(0, signals.abort, checking)
+    await _until(0, checking, signals.abort)
     if not checking.done():
         await _cancel(checking)
 
@@ -150,107 +166,48 @@ async def _cancel(task: asyncio.Future[Any]) -> None:
         task.exception()  # looked at, so that nobody complains; what it was about is over
 
 
-async def _make_ready(run: Run, workload: Workload, signals: Signals, notify: Listener) -> None:
-    await _prepare(run, workload, signals, notify)
-    try:
-        await asyncio.gather(*(shard.connect() for shard in run.shards))
-    except (TargetError, asyncio.CancelledError):
-        await _withdraw(run)
-        raise
-
-
-async def _withdraw(run: Run) -> None:
-    """Forget a run that never began, if the target lets us."""
-    backend = plan.make_backend(run.settings, run.clock)
-    with suppress(OpError, TargetError, TimeoutError):
-        async with asyncio.timeout(ABORT_WITHIN):
-            await backend.open()
-            try:
-                await ledger.withdraw(backend, run.number)
-            finally:
-                await backend.close()
-
-
-async def _prepare(run: Run, workload: Workload, signals: Signals, notify: Listener) -> None:
-    """Create the tables, load data, register the run, and find what there is to read if it writes nothing."""
-    settings = run.settings
-    backend = plan.make_backend(settings, run.clock, writers=_loaders(settings))
-    tables = workload.schema(backend.dialect)
-    file = parse_target(settings.target.get_secret_value()).path
-    if file is not None:
-        needed = schema.names(backend.dialect, tables)
-        await asyncio.to_thread(refuse_foreign, file, needed, settings.sqlite.busy_timeout)
-        if settings.clean:
-            await asyncio.to_thread(refuse_running, file)
-    shower = Lines(notify, run.clock, settings.log.interval, {"workload": settings.workload})
-    await backend.open()
-    try:
-        seeding = Seeding(settings, backend, run.clock, shower, signals.stop.is_set)
-        seeded = await seeding.prepare(tables, clean=settings.clean)
-        if seeded is not None:
-            if not seeded.done:
-                raise StoppedError("stopped while loading data; the next run goes on with it", signals.first)
-            run.found = {"scale": seeded.dataset.scale}
-        run.found |= await registry.look(
-            settings.workload,
-            {**plan.workload_options(settings), **run.found},
-            backend=backend,
-            seed=run.seed,
-            crowd=Crowd(settings.shards, settings.pools.writers, settings.pools.readers),
-        )
-        run.versions = await ledger.versions(backend)
-        run.pragmas = await ledger.pragmas(backend)
-        if not settings.pools.writers and workload.tables:
-            run.existing = await readable(backend, workload.tables[0])
-        record = ledger.RunRecord(
-            run.number, __version__, settings.workload, settings.pools.writers, settings.shards, "", {}
-        )
-        run.number = await ledger.register(backend, record)
-    except OpError as error:
-        raise TargetError(f"cannot prepare the target: {error}") from error
-    finally:
-        await backend.close()
-
-
-def _loaders(settings: Settings) -> int:
-    """Return how many connections load data: one will do where there are none to load."""
-    return settings.data.loaders if registry.WORKLOADS[settings.workload].data else 1
-
-
-async def _load(run: Run, signals: Signals) -> None:
-    """Warm up, measure, drain; the end of the time, a signal or the end of all engines moves on."""
+async def _load(run: Run, judging: Judging, following: Following | None, signals: Signals) -> None:
+    """Warm up, measure, drain; time, a signal, a threshold or the end of all engines ends what goes on."""
     settings = run.settings
     engines = asyncio.gather(*(shard.run() for shard in run.shards))
+    judging.begin()
     if settings.warmup:
         run.enter("warming up")
-        await _until(settings.warmup, signals.stop, engines)
+        await _until(settings.warmup, engines, signals.stop)
     # The time first: what happens until the engines have been asked is left out of the
     # operations but not of the time, so that a rate is rather shown too low than too high.
     run.measure()
     if settings.warmup:
         await asyncio.gather(*(shard.look(LOOK_WITHIN) for shard in run.shards))
         run.leave_out()
-    await _until(settings.duration, signals.stop, engines)
+    judging.measure()
+
+    async def wait(seconds: float) -> bool:
+        await _until(seconds, engines, signals.stop, judging.failed)
+        return not (engines.done() or signals.stop.is_set() or judging.failed.is_set())
+
+    await (following.follow(wait) if following else wait(settings.duration))
     # The figures first: an operation that ends in the drain is counted, but in no rate.
     await asyncio.gather(*(shard.look(LOOK_WITHIN) for shard in run.shards))
-    run.end_measure(signals.reason)
+    run.end_measure("threshold" if judging.failed.is_set() and not signals.stop.is_set() else signals.reason)
+    judging.end()
     for shard in run.shards:
         shard.stop(settings.batch.drain_timeout)
-    await _until(settings.batch.drain_timeout + DRAIN_GRACE, signals.abort, engines)
+    await _until(settings.batch.drain_timeout + DRAIN_GRACE, engines, signals.abort)
     if not engines.done():
         for shard in run.shards:
             shard.stop(0)
-        await _until(ABORT_WITHIN, asyncio.Event(), engines)
+        await _until(ABORT_WITHIN, engines)
     _kill(run.shards)
     await engines
 
 
-async def _until(seconds: float, event: asyncio.Event, work: asyncio.Future[Any]) -> None:
-    """Wait for the time (0: for ever), the event, or the end of the work; raises what it raised."""
-    waiter = asyncio.ensure_future(event.wait())
-    both: set[asyncio.Future[Any]] = {waiter, work}
-    await asyncio.wait(both, timeout=seconds or None, return_when=asyncio.FIRST_COMPLETED)
-    waiter.cancel()
+async def _until(seconds: float, work: asyncio.Future[Any], *events: asyncio.Event) -> None:
+    """Wait for the time (0: for ever), one of the events, or the end of the work; raises what it raised."""
+    waiters = [asyncio.ensure_future(event.wait()) for event in events]
+    await asyncio.wait({work, *waiters}, timeout=seconds or None, return_when=asyncio.FIRST_COMPLETED)
+    for waiter in waiters:
+        waiter.cancel()
     if work.done():
         work.result()
 
@@ -263,7 +220,7 @@ async def _close_books(run: Run, workload: Workload, signals: Signals) -> Books:
     }
     make = partial(plan.make_backend, run.settings, run.clock)
     closing = asyncio.ensure_future(settle(make, workload.tables, accounts, stop_reason=run.stop_reason))
-    await _until(0, signals.abort, closing)
+    await _until(0, closing, signals.abort)
     await asyncio.wait({closing}, timeout=ABORT_WITHIN)  # it is done, or there was a second signal
     if closing.done():
         return closing.result()
@@ -281,18 +238,26 @@ def _write(path: Path | None, summary: dict[str, Any]) -> UsageError | None:
     return None
 
 
-def verdict(books: Books, violated: Sequence[str], signals: Signals, unwritten: UsageError | None) -> int:
+def verdict(
+    books: Books,
+    violated: Sequence[str],
+    complaints: Sequence[str],
+    signals: Signals,
+    unwritten: UsageError | None,
+) -> int:
     """Return the exit code of a run, or raise the worst of what was wrong with it.
 
     Args:
         books: its closed accounts.
         violated: invariants that do not hold, in words.
+        complaints: thresholds that were not met, in words.
         signals: what it was told.
         unwritten: why its summary is not where it should be.
 
     Raises:
         DataLossError: acknowledged rows are missing, or an invariant is violated.
         TargetError: the accounts are not in the target.
+        ThresholdError: `complaints`.
         UsageError: `unwritten`.
     """
     if books.lost:
@@ -308,6 +273,8 @@ def verdict(books: Books, violated: Sequence[str], signals: Signals, unwritten: 
             "`soakd verify` has nothing to compare with; "
             f"{books.total.in_doubt} rows stay in doubt, see the summary"
         )
+    if complaints:
+        raise ThresholdError("\n".join(complaints))
     if unwritten:
         raise unwritten
     return ExitCode.OK

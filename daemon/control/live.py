@@ -1,6 +1,6 @@
 """The live panel of a run in a terminal."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import NamedTuple, Self, TextIO, cast
@@ -13,6 +13,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from daemon.judge.quantity import show_value
+from daemon.judge.state import State
+from daemon.judge.verdict import Judged
 from daemon.results import bars, readable
 from daemon.results.window import Figures, Mark
 
@@ -44,6 +47,8 @@ class LiveState(NamedTuple):
         now: the last second or two, for rates; None at the beginning.
         recent: the last ten seconds or so, for percentiles; None at the beginning.
         url: where /metrics is served, without path; empty when it is not.
+        state: how the target is.
+        judged: the thresholds, and what has become of them so far.
     """
 
     run_id: str
@@ -56,6 +61,8 @@ class LiveState(NamedTuple):
     now: Figures | None
     recent: Figures | None
     url: str
+    state: State = State()
+    judged: Sequence[Judged] = ()
 
 
 def panel(state: LiveState) -> Panel:
@@ -165,6 +172,10 @@ def _facts(state: LiveState) -> Iterator[tuple[str, RenderableType]]:
     yield "dropped", Text(f"{readable.count(dropped)} that were due", "red") if dropped else Text("none")
     yield from _followers(mark)
     yield "target", Text.assemble(_answers(state), f" · {state.target}")
+    if state.phase != "preparing":
+        yield "state", _state(state.state)
+    if state.judged:
+        yield "thresholds", _thresholds(state.judged)
     if state.url:
         yield "metrics", Text(f"{state.url}/metrics")
     restarts = mark.total("soakd_engine_restarts_total")
@@ -199,3 +210,21 @@ def _answers(state: LiveState) -> tuple[str, str]:
     if state.phase == "preparing":
         return "connecting", "yellow"
     return ("up", "green") if state.mark.target_up else ("does not answer", "bold red")
+
+
+_STYLES = {"healthy": "green", "stressed": "yellow", "overloaded": "bold red"}
+
+
+def _state(state: State) -> Text:
+    """Return the state with the first of its reasons: for all of them there is no room."""
+    why = f" · {state.fired[0]}" if state.fired else ""
+    return Text.assemble((state.level, _STYLES[state.level]), why)
+
+
+def _thresholds(judged: Sequence[Judged]) -> Text:
+    failed = [one for one in judged if one.failing]
+    if not failed:
+        return Text(f"all {len(judged)} met so far", style="green")
+    threshold, value = failed[0].threshold, show_value(failed[0].threshold.kind, failed[0].value)
+    line = f"{len(failed)} of {len(judged)} failed · {threshold}: {value}"
+    return Text(line, style="bold red", no_wrap=True, overflow="ellipsis")  # one line, however long

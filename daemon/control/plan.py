@@ -13,8 +13,9 @@ from daemon.config.types import scale_units
 from daemon.errors import UsageError
 from daemon.load.batch import BatchPolicy
 from daemon.load.messages import EnginePlan
-from daemon.load.pool import PoolPolicy
+from daemon.load.policy import PoolPolicy
 from daemon.load.schedule import Constant, Poisson, Schedule
+from daemon.load.turns import Pace
 from daemon.ops import POOLS, OpSpec, PoolName
 from daemon.target import parse_target
 from daemon.workloads import registry
@@ -35,6 +36,7 @@ def engine_plan(
     *,
     found: Mapping[str, Any] = MappingProxyType({}),
     recording: bool = True,
+    paces: Mapping[PoolName, Pace] = MappingProxyType({}),
 ) -> EnginePlan:
     """Return what one life of one shard is to do: its share of workers, rate and queue.
 
@@ -45,6 +47,7 @@ def engine_plan(
         existing: rows of an earlier run, for a run that only reads.
         found: what else the workload is made of, found in the target.
         recording: False leaves all measuring out.
+        paces: what pools begin with instead of what the settings say.
     """
     shard, shards = identity.shard, settings.shards
     return EnginePlan(
@@ -52,7 +55,7 @@ def engine_plan(
         seed=f"{seed}/{shard}/{identity.epoch}",
         backend=shard_backend(settings, shard, role=f"{identity.run}/{shard}.{identity.epoch}"),
         workload=(settings.workload, {**workload_options(settings), **found}),
-        pools=_pools(settings, shard),
+        pools=_pools(settings, shard, paces),
         batch=_batch_policy(settings, shard),
         shards=shards,
         existing=existing,
@@ -102,7 +105,7 @@ def fitted(settings: Settings, ops: Sequence[OpSpec]) -> Settings:
     )
 
 
-def _pools(settings: Settings, shard: int) -> Mapping[PoolName, PoolPolicy]:
+def _pools(settings: Settings, shard: int, paces: Mapping[PoolName, Pace]) -> Mapping[PoolName, PoolPolicy]:
     """Return how the pools of one shard take their turns."""
     shards, pools = settings.shards, settings.pools
     return {
@@ -115,6 +118,7 @@ def _pools(settings: Settings, shard: int) -> Mapping[PoolName, PoolPolicy]:
             full_drops=settings.batch.on_full == "drop",
             retries=pools.retries,
             rows_in_flight=pools.rows_in_flight,
+            pace=paces.get("writer"),
         ),
         "reader": PoolPolicy(
             workers=share(pools.readers, shard, shards),
@@ -123,6 +127,7 @@ def _pools(settings: Settings, shard: int) -> Mapping[PoolName, PoolPolicy]:
             max_backlog=pools.max_backlog,
             op_timeout=pools.op_timeout,
             retries=pools.retries,
+            pace=paces.get("reader"),
         ),
     }
 

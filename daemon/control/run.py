@@ -9,10 +9,13 @@ from daemon.config.settings import Settings
 from daemon.control import plan
 from daemon.control.shards import Listener, Shard
 from daemon.load.messages import EnginePlan
+from daemon.load.turns import Pace
 from daemon.load.vitals import rss_bytes
+from daemon.ops import PoolName
 from daemon.record.account import Account
 from daemon.record.catalog import OUTAGES, PHASES, ROW_OUTCOMES
 from daemon.record.snapshot import Snapshot
+from daemon.scenario.programme import Programme, Step
 from daemon.workloads.base import Identity, Stretch
 
 
@@ -23,10 +26,21 @@ def _nobody(_phase: str) -> None:
 class Run:
     """The state of one run, and the figures that it exports."""
 
-    def __init__(self, settings: Settings, clock: Clock, notify: Listener, seed: int) -> None:
-        """Prepare; nothing is started."""
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Clock,
+        notify: Listener,
+        seed: int,
+        programme: Programme | None = None,
+    ) -> None:
+        """Prepare; nothing is started. A programme is begun with its first step."""
         self.settings = settings
         self.clock = clock
+        self.notify = notify
+        self.programme = programme
+        self.step = programme.steps[0] if programme else None
+        self._step_began: float | None = None
         self._phase = "preparing"
         self._phase_began = clock.now()
         self.versions: dict[str, str] = {}
@@ -51,8 +65,28 @@ class Run:
 
     def _planner(self, shard: int) -> Callable[[int], EnginePlan]:
         return lambda epoch: plan.engine_plan(
-            self.settings, Identity(self.number, shard, epoch), self.seed, self.existing, found=self.found
+            self.settings,
+            Identity(self.number, shard, epoch),
+            self.seed,
+            self.existing,
+            found=self.found,
+            paces=self._paces(shard),
         )
+
+    def begin_step(self, step: Step) -> None:
+        """Have the engines work as a step says from now on."""
+        self.step, self._step_began = step, self.clock.now()
+        for shard in self.shards:
+            shard.change(self._paces(shard.number))
+
+    def _paces(self, shard: int) -> Mapping[PoolName, Pace]:
+        """Return how the pools of a shard are to work at this moment of the step."""
+        if self.step is None:
+            return {}
+        pools = self.settings.pools
+        elapsed = 0.0 if self._step_began is None else self.clock.now() - self._step_began
+        workers: Mapping[PoolName, int] = {"writer": pools.writers, "reader": pools.readers}
+        return self.step.paces(workers, shard, self.settings.shards, elapsed)
 
     @property
     def phase(self) -> str:

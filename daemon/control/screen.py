@@ -14,6 +14,7 @@ from daemon import log
 from daemon.clock import Clock
 from daemon.config.settings import Settings
 from daemon.control.jobs import Jobs
+from daemon.control.judging import Judging
 from daemon.control.live import LiveState, LiveView
 from daemon.control.run import Run
 from daemon.results.progress import progress_event
@@ -30,13 +31,16 @@ WARNINGS = frozenset(
         "engine.restart_failed",
         "history.off",
         "reader.not_pinned",
+        "reset.failed",
         "row.failed",
         "operation.refused",
         "run.unsettled",
         "screen.failed",
         "sampler.off",
+        "state.changed",
         "summary.failed",
         "target.blocked",
+        "threshold.failed",
         "invariant.violated",
         "invariant.unchecked",
     }
@@ -120,26 +124,26 @@ class Screen:
         self._jobs.every(self._settings.log.interval, progress, "progress")
         self._jobs.start()
 
-    async def draw(self, run: Run) -> None:
+    async def draw(self, run: Run, judging: Judging) -> None:
         """Keep the panel up to date while there is one."""
         while self._view:
-            await self._try_to_draw(self._view, run)
+            await self._try_to_draw(self._view, run, judging)
             await asyncio.sleep(REFRESH)
 
-    async def _try_to_draw(self, view: LiveView, run: Run) -> None:
+    async def _try_to_draw(self, view: LiveView, run: Run, judging: Judging) -> None:
         try:
-            self._draw(view, run)
+            self._draw(view, run, judging)
         except Exception as error:  # noqa: BLE001 - a boundary: a picture that fails must not end the run
             await self.close()
             self.note("screen.failed", reason=repr(error))
 
-    def _draw(self, view: LiveView, run: Run) -> None:
+    def _draw(self, view: LiveView, run: Run, judging: Judging) -> None:
         mark = Mark.of(self._clock.now(), run.snapshot())
         self._window.add(mark)
         view.update(
             LiveState(
                 run_id=str(run.number),
-                workload=self._settings.workload,
+                workload=self._settings.workload + (f" · {run.step.name}" if run.step else ""),
                 target=self._target,
                 phase=run.phase,
                 elapsed=run.phase_elapsed,
@@ -148,6 +152,8 @@ class Screen:
                 now=self._window.figures(RATE_SPAN),
                 recent=self._window.figures(RECENT_SPAN),
                 url=self.url,
+                state=judging.state,
+                judged=judging.judged,
             )
         )
 

@@ -4,7 +4,7 @@ import asyncio
 import mmap
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import IO, Protocol
@@ -13,6 +13,7 @@ from daemon.clock import Clock
 from daemon.control.engines import EngineProcess, kill, start_engine
 from daemon.errors import TargetError
 from daemon.load.messages import (
+    Change,
     Channel,
     EnginePlan,
     Failed,
@@ -26,6 +27,8 @@ from daemon.load.messages import (
     Start,
     Stop,
 )
+from daemon.load.turns import Pace
+from daemon.ops import PoolName
 from daemon.record.account import Account, cells_in
 from daemon.record.snapshot import Snapshot
 
@@ -110,6 +113,8 @@ class Shard:
         self._accounts: dict[int, Account] = {}
         self._gaps = 0.0
         self._died: float | None = None  # while there is no process that loads
+        self._changed: Mapping[PoolName, Pace] | None = None  # meanwhile
+        self._started = False
         self._stopping = False
         self._pause = RESPAWN_INITIAL
         self._began = clock.now()
@@ -148,6 +153,7 @@ class Shard:
         """Load until stopped; returns when the last process has ended."""
         life = self.lives[-1]
         life.channel.send(Start())
+        self._started = True
         while True:
             await self._listen(life)
             await self._reap(life)
@@ -168,6 +174,18 @@ class Shard:
             self.lives[-1].channel.send(Look())
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._fresh.wait(), within)
+
+    def change(self, paces: Mapping[PoolName, Pace]) -> None:
+        """Have the process work in another way from now on, or as soon as there is one again.
+
+        Before `run` nothing is sent: what the load begins with is in the plan.
+        """
+        if not self._started:
+            return
+        if self._died is not None:
+            self._changed = paces
+        elif self.lives and self.lives[-1].alive:
+            self.lives[-1].channel.send(Change(paces))
 
     def stop(self, within: float) -> None:
         """Tell the process to drain within `within` s; a second call cuts the drain short."""
@@ -225,6 +243,7 @@ class Shard:
     async def _succeed(self, life: Life) -> Life | None:
         """Put a new process in the place of one that died; None when told to stop meanwhile."""
         self._died = died = self._clock.now()
+        self._changed = None
         self._bury(life)
         heir = await self._replace(life.epoch + 1)
         gap = self._clock.now() - died
@@ -232,9 +251,15 @@ class Shard:
         self._died = None
         if heir:
             self._notify("engine.restarted", shard=self.number, epoch=heir.epoch, gap_seconds=round(gap, 3))
+            self._catch_up()
             if self._stopping:  # told while the new engine was connecting
                 heir.channel.send(Stop(0))
         return heir
+
+    def _catch_up(self) -> None:
+        """Send what was told while there was no process."""
+        if self._changed is not None:
+            self.change(self._changed)
 
     async def _replace(self, epoch: int) -> Life | None:
         """Start processes until one is connected and loading; None when told to stop meanwhile."""

@@ -14,9 +14,10 @@ from daemon.control.invariants import Audit
 from daemon.control.run import Run
 from daemon.control.settle import Books
 from daemon.errors import UsageError
-from daemon.ops import OpSpec
+from daemon.ops import POOLS, OpSpec
 from daemon.results.environment import environment
 from daemon.results.summary import PoolPlan, RunFacts, build_summary
+from daemon.scenario.programme import Programme
 
 LIMITED_SHARE = 0.1  # share of the time from which the engine counts as the bottleneck of the run
 
@@ -43,7 +44,7 @@ def summarize(run: Run, books: Books, ops: Sequence[OpSpec], audit: Audit) -> di
         snapshot=measured,
         timely=run.timely(),
         ops=ops,
-        pools=pool_plans(settings),
+        pools=pool_plans(settings, run.programme, run.duration),
         rows=books.total._asdict(),
     )
     summary["rows"]["lost"] = books.lost
@@ -56,13 +57,25 @@ def summarize(run: Run, books: Books, ops: Sequence[OpSpec], audit: Audit) -> di
     return summary
 
 
-def pool_plans(settings: Settings) -> dict[str, PoolPlan]:
-    """Return what each pool is asked to do."""
+def pool_plans(
+    settings: Settings, programme: Programme | None = None, duration: float = 0.0
+) -> dict[str, PoolPlan]:
+    """Return what each pool is asked to do; by a programme its mean rate over `duration` s."""
     pools = settings.pools
-    return {
+    plans = {
         "writer": PoolPlan(pools.writers, pools.write_rate, pools.arrivals),
         "reader": PoolPlan(pools.readers, pools.read_rate, pools.arrivals),
     }
+    if programme is not None and duration > 0:
+        for pool in POOLS:
+            due = programme.due(pool, min(duration, programme.seconds))
+            random = any(step.pools[pool].random for step in programme.steps)
+            plans[pool] = PoolPlan(
+                plans[pool].workers,
+                None if due is None else due / duration,
+                "poisson" if random else "constant",
+            )
+    return plans
 
 
 def check_writable(path: Path, what: str = "summary") -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING
 
 from daemon.clock import SystemClock
 from daemon.config.settings import Settings
@@ -9,19 +10,22 @@ from daemon.control.engines import EngineProcess, kill, start_engine
 from daemon.control.signals import Signals
 from daemon.errors import UsageError
 
+if TYPE_CHECKING:  # it brings numpy, and engines are to be started before that
+    from daemon.scenario.programme import Programme
 
-def run(settings: Settings) -> int:
-    """Make one run from beginning to end; return the exit code.
+
+def run(settings: Settings, programme: "Programme | None" = None) -> int:
+    """Make one run from beginning to end, by a programme if there is one; return the exit code.
 
     Raises:
         UsageError: the configuration cannot be used here (a port in use, for instance).
         TargetError: the database cannot be reached or used.
         DataLossError: acknowledged rows are missing.
     """
-    return asyncio.run(_supervise(settings))
+    return asyncio.run(_supervise(settings, programme))
 
 
-async def _supervise(settings: Settings) -> int:
+async def _supervise(settings: Settings, programme: "Programme | None") -> int:
     async with AsyncExitStack() as stack:
         signals = Signals()
         signals.install(stack)
@@ -38,7 +42,7 @@ async def _supervise(settings: Settings) -> int:
         # Imported only now: an engine needs a third of a second to load its libraries, and so do we.
         from daemon.control.conduct import conduct  # noqa: PLC0415
 
-        return await conduct(settings, SystemClock(), engines, signals)
+        return await conduct(settings, SystemClock(), engines, signals, programme)
 
 
 async def _end(engines: list[EngineProcess]) -> None:

@@ -21,6 +21,7 @@ from daemon.load.batch import BatchWriter
 from daemon.load.canaries import Canaries
 from daemon.load.consumers import Consumers
 from daemon.load.messages import (
+    Change,
     Channel,
     EnginePlan,
     Failed,
@@ -36,8 +37,9 @@ from daemon.load.messages import (
     Stop,
 )
 from daemon.load.pool import Pool
+from daemon.load.turns import Pace
 from daemon.load.vitals import Vitals
-from daemon.ops import Values
+from daemon.ops import PoolName, Values
 from daemon.record.account import SIZE, Account, Cells, cells_in
 from daemon.record.recorder import NullRecorder, OpRecorder
 from daemon.record.snapshot import Snapshot
@@ -171,6 +173,10 @@ class Engine:
             if task.done() and not task.cancelled():
                 task.result()  # a bug in a worker is not to pass unseen
 
+    async def change(self, paces: Mapping[PoolName, Pace]) -> None:
+        """Have pools work in another way from now on."""
+        await asyncio.gather(*(pool.change(paces[pool.name]) for pool in self.pools if pool.name in paces))
+
     async def watch(self) -> None:
         """Return only when a part of the load has failed; raises what it raised."""
         done, _ = await asyncio.wait(self._work, return_when=asyncio.FIRST_EXCEPTION)
@@ -274,7 +280,9 @@ async def _load(engine: Engine, channel: Channel, plan: EnginePlan) -> None:
 
 async def _order(engine: Engine, channel: Channel) -> Message | None:
     """Return the order to stop, or None when the supervisor is gone; until then do as it asks."""
-    while isinstance(order := await channel.receive(), Look):
+    while isinstance(order := await channel.receive(), Look | Change):
+        if isinstance(order, Change):
+            await engine.change(order.paces)
         channel.send(Report(engine.snapshot()))
     return order
 

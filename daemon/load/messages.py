@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from daemon.load.batch import BatchPolicy
-from daemon.load.pool import PoolPolicy
+from daemon.load.policy import PoolPolicy
+from daemon.load.turns import Pace
 from daemon.ops import PoolName
 from daemon.record.account import Account
 from daemon.record.snapshot import Snapshot
@@ -56,6 +57,16 @@ class Start(NamedTuple):
 
 class Look(NamedTuple):
     """To an engine that loads: report now, without waiting for the next quarter of a second."""
+
+
+class Change(NamedTuple):
+    """To an engine that loads: its pools are to work in another way from now on.
+
+    Attributes:
+        paces: by pool; a pool that is not in it goes on as it did.
+    """
+
+    paces: Mapping[PoolName, Pace]
 
 
 class Stop(NamedTuple):
@@ -112,7 +123,20 @@ class Finished(NamedTuple):
     snapshot: Snapshot
 
 
-Message = EnginePlan | Start | Look | Stop | Ready | Failed | Report | RowFailed | Refused | Note | Finished
+Message = (
+    EnginePlan
+    | Start
+    | Look
+    | Change
+    | Stop
+    | Ready
+    | Failed
+    | Report
+    | RowFailed
+    | Refused
+    | Note
+    | Finished
+)
 
 
 class Channel:

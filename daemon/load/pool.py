@@ -5,51 +5,24 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from random import Random
-from typing import NamedTuple
 
 from daemon.backends.base import INFINITY, Backend
 from daemon.clock import Clock
 from daemon.errors import OpError, Rejected
 from daemon.load.batch import Ack, BatchWriter, Stopping
 from daemon.load.mix import Mix
+from daemon.load.policy import PoolPolicy
 from daemon.load.retry import Retries
-from daemon.load.schedule import Schedule
+from daemon.load.turns import SKIP_BLOCK, Pace, Turns
 from daemon.ops import PoolName
 from daemon.record.recorder import Recorder
 from daemon.workloads.base import Workload
 
-SKIP_BLOCK = 1000  # missed turns counted before other tasks get the loop
 LONGEST_SLEEP = 3600.0  # s; who sleeps longer looks at the time again
 # A row that a worker has handed over: operation, intended, dispatched, and the future whose settler
 # records what became of it. A plain tuple, since it is made for every row.
 Sent = tuple[int, float, float, Ack]
 ERROR_PAUSE_CAP = 1.0  # s; longest pause of a closed-loop worker while the database is away
-
-
-class PoolPolicy(NamedTuple):
-    """How a pool takes its turns.
-
-    Attributes:
-        workers: concurrent workers.
-        schedule: intended times (open loop); None: a worker goes on as soon as it has its answer.
-        think_time: pause after each operation of a closed loop, s.
-        max_backlog: a turn later than this is dropped and counted, s.
-        op_timeout: an operation without an answer by then is a timeout, s; 0: never.
-        full_drops: drop a row that meets a full queue instead of waiting for room.
-        retries: tries after the first of a transaction that met a conflict.
-        rows_in_flight: rows a worker sends before it waits for the COMMIT of the oldest.
-        timer_resolution: what the event loop rounds its timers to, s; 0 for a virtual clock.
-    """
-
-    workers: int
-    schedule: Schedule | None = None
-    think_time: float = 0.0
-    max_backlog: float = 10.0
-    op_timeout: float = 0.0
-    full_drops: bool = False
-    retries: int = 0
-    rows_in_flight: int = 1
-    timer_resolution: float = 0.001
 
 
 class Pool:
@@ -96,8 +69,13 @@ class Pool:
         self._mix = Mix(workload.ops, name, Random(f"{seed}/mix"))
         self._stopping = False
         self._stopped = asyncio.Event()
-        self._start = 0.0
-        self._arrivals: Iterator[float] | None = None
+        self._turns = Turns(
+            max_backlog=policy.max_backlog,
+            drop=lambda reason: recorder.drop(self._mix.next(), reason),
+            clock=clock,
+            backend=backend,
+            seed=seed,
+        )
         self._sleeping: set[Ack] = set()
         self._sent: dict[int, deque[Sent]] = {}  # by worker: its rows under way, oldest first
         self._blocked: dict[int, tuple[float, Ack]] = {}  # by worker: when it began to wait for room
@@ -105,9 +83,7 @@ class Pool:
 
     async def run(self) -> None:
         """Load the database until `stop`; returns when every worker has its last answer."""
-        self._start = self._clock.now()
-        if schedule := self.policy.schedule:
-            self._arrivals = schedule.arrivals(Random(f"{self._seed}/arrivals"))
+        self._turns.follow(self.policy.pace or Pace(self.policy.workers, self.policy.schedule))
         async with asyncio.TaskGroup() as tasks:
             sweep = tasks.create_task(self._expire(), name=f"{self.name}-timeouts")
             tasks.create_task(self._leave(), name=f"{self.name}-left")
@@ -122,20 +98,24 @@ class Pool:
         """Take no further turn; sleeping workers end at once."""
         self._stopping = True
         self._stopped.set()
-        for future in self._sleeping:
-            if not future.done():
-                future.set_result(None)
+        self._wake_all()
+
+    async def change(self, pace: Pace) -> None:
+        """Work in another way from now on; what was due by then and nobody had come to is dropped."""
+        if self._stopping:
+            return
+        self._wake_all()  # who wakes up finds the new pace: nothing runs before the next await
+        await self._turns.leave(pace)
 
     @property
     def target_rate(self) -> float:
         """Operations per second that are intended now; 0 in a closed loop."""
-        schedule = self.policy.schedule
-        return schedule.rate(self._clock.now() - self._start) if schedule else 0.0
+        return self._turns.rate
 
     @property
     def active(self) -> int:
-        """Workers that run."""
-        return len(self._sent)
+        """Workers that work."""
+        return sum(number < self._turns.pace.workers for number in self._sent)
 
     @property
     def in_flight(self) -> int:
@@ -146,12 +126,15 @@ class Pool:
         rng = Random(f"{self._seed}/{number}")
         sent = self._sent[number] = deque()
         failures = 0
-        arrivals = self._arrivals  # None: a closed loop
         try:
             while not self._stopping:
+                if number >= self._turns.pace.workers:
+                    await self._rest(sent)
+                    continue
+                arrivals = self._turns.arrivals  # None: a closed loop
                 intended = self._clock.now() if arrivals is None else await self._turn(arrivals)
                 if intended is None:
-                    break
+                    continue
                 dispatched = intended if arrivals is None else self._clock.now()
                 if await self._execute(number, intended, dispatched, rng, sent):
                     failures = 0
@@ -163,27 +146,39 @@ class Pool:
             while sent:
                 await self._settled(sent)
         except asyncio.CancelledError:
-            for op, _, _, ack in sent:
-                if ack.cancelled() or ack.cancel():
-                    self._recorder.drop(op, "aborted")
-                else:
-                    ack.exception()  # recorded already; looked at, so that nobody complains
+            self._abort(sent)
             raise
         finally:
             del self._sent[number]
 
+    def _abort(self, sent: deque[Sent]) -> None:
+        for op, _, _, ack in sent:
+            if ack.cancelled() or ack.cancel():
+                self._recorder.drop(op, "aborted")
+            else:
+                ack.exception()  # recorded already; looked at, so that nobody complains
+
+    def _wake_all(self) -> None:
+        for future in self._sleeping:
+            if not future.done():
+                future.set_result(None)
+
+    async def _rest(self, sent: deque[Sent]) -> None:
+        """Have no work until the pace changes."""
+        while sent:
+            await self._settled(sent)
+        await self._sleep(LONGEST_SLEEP)
+
     async def _turn(self, arrivals: Iterator[float]) -> float | None:
-        """Return the schedule's next intended time once it has come; None at the end."""
-        skipped = 0
-        while not self._stopping:
-            intended = self._start + next(arrivals)
+        """Return the schedule's next intended time once it has come; None when the schedule is over."""
+        turns, skipped = self._turns, 0
+        while not self._stopping and arrivals is turns.arrivals:
+            intended = turns.next(arrivals)
             now = self._clock.now()
             if intended > now:
-                return intended if await self._reached(intended) else None
-            reason = self._missed(intended, now)
-            if reason is None:
+                return intended if await self._reached(intended, arrivals) else None
+            if not turns.missed(intended, now):
                 return intended
-            self._recorder.drop(self._mix.next(), reason)
             skipped += 1
             if skipped % SKIP_BLOCK == 0:
                 await asyncio.sleep(0)
@@ -192,27 +187,16 @@ class Pool:
     async def _leave(self) -> None:
         """At the stop, count the turns that were due by then and that no worker had come to."""
         await self._stopped.wait()
-        now = self._clock.now() - self._start
-        for left, offset in enumerate(self._arrivals or ()):
-            if offset > now:
-                return
-            self._recorder.drop(self._mix.next(), "stopping")
-            if left % SKIP_BLOCK == 0:
-                await asyncio.sleep(0)
+        await self._turns.leave()
 
-    def _missed(self, intended: float, now: float) -> str | None:
-        """Return why a turn is not worth taking any more: after an outage there is no burst."""
-        if now - intended > self.policy.max_backlog:
-            return "backlog"
-        end = self._backend.outage_end
-        return "outage" if intended < end <= now else None
-
-    async def _reached(self, intended: float) -> bool:
-        """Sleep until the time has come, never less; False when the pool was stopped before."""
+    async def _reached(self, intended: float, arrivals: Iterator[float]) -> bool:
+        """Sleep until the time has come, never less; False when the schedule was over before."""
         while not self._stopping:
             wait = intended - self._clock.now()
             if wait <= 0:
                 return True
+            if arrivals is not self._turns.arrivals:
+                return False
             await self._sleep(wait)
         return False
 

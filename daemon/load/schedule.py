@@ -5,6 +5,8 @@ from itertools import count
 from random import Random
 from typing import NamedTuple, Protocol
 
+from daemon.load.shapes import Shape
+
 
 class Schedule(Protocol):
     """The arrivals of one pool of one shard in an open loop."""
@@ -58,3 +60,44 @@ class Poisson(NamedTuple):
     def rate(self, elapsed: float) -> float:  # noqa: ARG002 - part of the protocol
         """Return this shard's rate."""
         return self.per_second / self.shards
+
+
+class Shaped(NamedTuple):
+    """Evenly spaced arrivals of a rate that changes; the shards of a run interleave.
+
+    Attributes:
+        shape: the rate over all shards.
+        shard: number of this shard, from 0.
+        shards: how many there are.
+    """
+
+    shape: Shape
+    shard: int = 0
+    shards: int = 1
+
+    def arrivals(self, rng: Random) -> Iterator[float]:  # noqa: ARG002 - part of the protocol
+        """Return when the integrated rate reaches shard, shard + shards, …; inf once it never does."""
+        return map(self.shape.time, count(self.shard, self.shards))
+
+    def rate(self, elapsed: float) -> float:
+        """Return this shard's rate."""
+        return self.shape.rate(elapsed) / self.shards
+
+
+class ShapedPoisson(NamedTuple):
+    """Arrivals of many independent users whose number changes; see `Shaped` for the fields."""
+
+    shape: Shape
+    shard: int = 0
+    shards: int = 1
+
+    def arrivals(self, rng: Random) -> Iterator[float]:
+        """Return a Poisson process of rate 1, its time bent so that it follows the shape."""
+        offset = 0.0
+        while True:
+            offset += self.shards * rng.expovariate(1.0)
+            yield self.shape.time(offset)
+
+    def rate(self, elapsed: float) -> float:
+        """Return this shard's rate."""
+        return self.shape.rate(elapsed) / self.shards

@@ -1,6 +1,6 @@
 """Every metric that soakd exports: name, kind, labels and meaning, in one table."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from daemon.record.catalog_samples import HOST, POSTGRES, SAMPLERS, SQLITE
 from daemon.record.catalog_workloads import WORKLOADS
@@ -72,6 +72,10 @@ METRICS: Mapping[str, Metric] = {
     "soakd_target_outage_seconds_total": Metric(
         "counter", (), "Time in which the database did not answer, however short: no scrape has to see it."
     ),
+    "soakd_state": Metric("gauge", (), "How the target is: 0 healthy, 1 stressed, 2 overloaded."),
+    "soakd_threshold_ok": Metric(
+        "gauge", ("threshold",), "0 while a threshold is failed, 1 while it is met or cannot be judged yet."
+    ),
     "soakd_run_phase": Metric("gauge", ("phase",), "1 for the phase that the run is in."),
     "soakd_build_info": Metric("gauge", ("version", "python"), "Versions in use; always 1."),
     "soakd_run_info": Metric("gauge", ("run_id", "backend", "workload"), "What is being run; always 1."),
@@ -101,6 +105,11 @@ LATENCY_BOUNDS: Sequence[float] = (
     0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0,
 )  # fmt: skip
 """Prometheus bucket bounds of every latency histogram, s."""
+
+
+def latency_bounds(further: Iterable[float]) -> Sequence[float]:
+    """Return the bounds of the latency histograms and further ones, s: what is asked about is an edge."""
+    return sorted({*LATENCY_BOUNDS, *(bound for bound in further if bound > 0)})
 
 
 def row_bounds(batch_size: int) -> Sequence[float]:

@@ -95,7 +95,7 @@ def build_summary(
         "duration_seconds": duration,
         "stop_reason": facts.stop_reason,
         "ops": {spec.name: _op(spec, snapshot, timely, duration) for spec in ops if spec.pool in ran},
-        "pools": {name: _pool(name, plan, snapshot, timely, duration) for name, plan in ran.items()},
+        "pools": {name: pool_summary(name, plan, snapshot, timely, duration) for name, plan in ran.items()},
         "schedule_lag": {
             name: statistics(snapshot.histograms.get(("soakd_schedule_lag_seconds", name))) for name in ran
         },
@@ -144,8 +144,8 @@ def _op(spec: OpSpec, snapshot: Snapshot, timely: Snapshot, duration: float) -> 
     }
 
 
-def _pool(name: str, plan: PoolPlan, snapshot: Snapshot, timely: Snapshot, duration: float) -> Json:
-    """Return what became of all operations of a pool, and of its target rate."""
+def pool_summary(name: str, plan: PoolPlan, snapshot: Snapshot, timely: Snapshot, duration: float) -> Json:
+    """Return what became of all operations of a pool, and of its target rate; see `build_summary`."""
     outcomes = _outcomes(snapshot, name)
     in_time = _outcomes(timely, name)
     answered = in_time["ok"] + in_time["rejected"]

@@ -1,6 +1,7 @@
 """The summary of a run as a table for a terminal of 80 columns."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -35,7 +36,7 @@ def summary_table(summary: Json) -> RenderableType:
         Text(),
         _ops(summary),
         Text(),
-        _grid(_facts(summary), "dim"),
+        _grid(chain(_facts(summary), _judgement(summary)), "dim"),
     ]
     if verdicts:
         parts += [Text(), _grid((("!", line) for line in verdicts), "bold yellow")]
@@ -198,6 +199,21 @@ def _invariants_line(invariants: Json) -> str:
     checks = sum(sum(one["checks"].values()) for one in invariants.values())
     held = sum(one["final"] == "ok" and not one["violations"] for one in invariants.values())
     return f"{held} of {len(invariants)} hold, checked completely at the end; {readable.count(checks)} checks"
+
+
+def _judgement(summary: Json) -> Iterator[tuple[str, str]]:
+    if "state" in summary:
+        yield "state", _state_line(summary["state"])
+    for judged in summary.get("thresholds", ()):
+        yield "thresholds", f"{judged['verdict']}: {judged['threshold']} ({judged['found']})"
+
+
+def _state_line(state: Json) -> str:
+    """Return for how long the target was in each state, and what was the matter at last."""
+    spent = {level: state[f"{level}_seconds"] for level in ("healthy", "stressed", "overloaded")}
+    line = " · ".join(f"{level} {seconds:.0f} s" for level, seconds in spent.items() if seconds)
+    last = ", ".join(rule["rule"] for rule in state["rules"])
+    return f"{line}; at the end {state['level']}{f' by {last}' if last else ''}"
 
 
 def _rows_line(rows: Json) -> str:

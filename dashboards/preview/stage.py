@@ -15,7 +15,10 @@ from tests.servers import LocalServer, find_binaries, free_port, local_server
 AWAY = 8.0  # s that PostgreSQL is away, two thirds into the run
 SERVER = {"shared_buffers": "128MB", "max_wal_size": "256MB", "track_io_timing": "on",
           "shared_preload_libraries": "pg_stat_statements"}  # fmt: skip
-LOAD = ("--duration", "0", "--writers", "40", "--readers", "10", "--arrivals", "poisson")
+LOAD = (
+    "--duration", "0", "--writers", "40", "--readers", "10", "--arrivals", "poisson",
+    "--threshold", "response.writer.p99 < 200ms", "--threshold", "errors.rate < 1%",
+)  # fmt: skip
 POSTGRESQL = ("--write-rate", "400", "--read-rate", "300", "--batch-size", "50")
 SQLITE = (
     "--write-rate", "1000", "--read-rate", "400", "--batch-size", "50",

@@ -33,7 +33,7 @@ from tests.servers import free_port
 SUMMARY_KEYS = {
     "run_id", "soakd_version", "target", "workload", "config", "started_at", "duration_seconds",
     "stop_reason", "ops", "pools", "schedule_lag", "rows", "flushes", "durability", "generator_limited",
-    "environment",
+    "environment", "thresholds", "state",
 }  # fmt: skip
 OP_KEYS = {
     "pool", "ok", "rejected", "error", "timeout", "dropped", "rate", "errors", "response", "service",
@@ -62,7 +62,7 @@ def test_a_run_ends_with_a_full_summary_and_books_that_verify_confirms(
     url = f"http://127.0.0.1:{port}"
     run = soakd(
         "--target", target, "--duration", "2s", "--listen", f"127.0.0.1:{port}",
-        "--log-interval", "500ms", "--sample-interval", "300ms",
+        "--log-interval", "500ms", "--sample-interval", "300ms", "--threshold", "errors.rate < 1%",
     )  # fmt: skip
     assert run.url == url
     ready = eventually(

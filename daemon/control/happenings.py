@@ -1,0 +1,96 @@
+"""The planned events of a phase: statements at their times, and what they did to the load."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from daemon.backends.base import Backend
+from daemon.clock import Clock
+from daemon.errors import OpError, TargetError
+from daemon.observe.sampler import Notify
+from daemon.ops import Transaction, query
+from daemon.record.snapshot import Snapshot
+from daemon.results.window import Mark, figures
+from daemon.scenario.model import Event
+
+AROUND = 10.0  # s before and after an event that it is compared with
+
+
+class Happenings:
+    """Runs the events of phases, one after the other, each on a connection of its own."""
+
+    def __init__(
+        self,
+        *,
+        make: Callable[[], Backend],
+        kind: str,
+        snapshot: Callable[[], Snapshot],
+        clock: Clock,
+        notify: Notify,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            make: makes a backend of the target.
+            kind: of the target; events that are meant for another one are left out.
+            snapshot: gives the figures of the load.
+            clock: monotonic time.
+            notify: told when an event begins and ends.
+        """
+        self._make = make
+        self._kind = kind
+        self._snapshot = snapshot
+        self._clock = clock
+        self._notify = notify
+
+    async def play(self, events: Sequence[tuple[float, Event]], results: list[dict[str, Any]]) -> None:
+        """Run events at their times from now on, s; what came of each is added to `results`."""
+        began = self._clock.now()
+        for at, event in events:
+            if event.target in (None, self._kind) and self._kind != "null":
+                await self._sleep(began + at - AROUND)
+                before = self._mark()
+                await self._sleep(began + at)
+                results.append(result := {"name": event.name, "at_seconds": at, "sql": event.sql})
+                await self._play(event, before, result)
+
+    async def _play(self, event: Event, before: Mark, result: dict[str, Any]) -> None:
+        self._notify("event.begun", name=event.name, sql=event.sql)
+        begun = self._mark()
+        result["before"] = _impact(before, begun)
+        result["error"] = await self._run(event.sql)
+        ended = self._mark()
+        result["seconds"] = round(ended.at - begun.at, 3)
+        result["during"] = _impact(begun, ended)
+        self._notify(
+            "event.ended", name=event.name, duration_seconds=result["seconds"], error=result["error"]
+        )
+        try:
+            await self._sleep(ended.at + AROUND)
+        finally:  # the phase may be over before
+            result["after"] = _impact(ended, self._mark())
+
+    async def _run(self, sql: str) -> str | None:
+        """Return why the statement failed, or None."""
+        backend = self._make()
+        try:
+            await backend.open()
+            await backend.transact(Transaction(query, (sql, ()), read_only=False, single=True))
+        except (OpError, TargetError) as error:
+            return str(error)
+        finally:
+            await backend.close()
+        return None
+
+    async def _sleep(self, until: float) -> None:
+        await asyncio.sleep(max(0.0, until - self._clock.now()))
+
+    def _mark(self) -> Mark:
+        return Mark.of(self._clock.now(), self._snapshot())
+
+
+def _impact(earlier: Mark, later: Mark) -> dict[str, Any]:
+    """Return rate and p99 of each pool in a span, and how long that was."""
+    span = figures(earlier, later)
+    pools = {name: {"rate": pool.rate, "p99": pool.p99, "max": pool.max} for name, pool in span.pools.items()}
+    return {"seconds": round(span.seconds, 3), "pools": pools}

@@ -1,0 +1,125 @@
+"""The state of all figures at one moment, and what happened between two of them."""
+
+from collections.abc import Collection, Iterable, Mapping
+from functools import partial
+from typing import NamedTuple
+
+from daemon.ops import POOLS
+from daemon.record.histogram import Histogram
+from daemon.record.snapshot import Key, Snapshot
+
+SAMPLED = ("soakd_pg_", "soakd_host_")
+"""Counters that somebody else keeps: they do not begin at 0, and begin again when that one does."""
+DUE = "due"
+"""Name of a counter made here: operations that the schedule has asked for, by pool."""
+
+Pattern = tuple[str, ...]
+"""A metric's name and the first of its label values; an empty one stands for any."""
+
+
+def matches(key: Key, pattern: Pattern) -> bool:
+    """Return whether a pattern stands for a key."""
+    return all(part in ("", given) for part, given in zip(pattern, key, strict=False))
+
+
+class Reading(NamedTuple):
+    """What spans are made from. Memory: the counters, and 32 KiB per histogram that is kept.
+
+    Attributes:
+        at: monotonic time, s.
+        counters: totals since the first reading, or since the engines began.
+        gauges: present values.
+        histograms: by pattern, those that were asked for; several of one pattern are merged.
+    """
+
+    at: float
+    counters: Mapping[Key, float]
+    gauges: Mapping[Key, float]
+    histograms: Mapping[Pattern, Histogram]
+
+
+class Reader:
+    """Turns snapshots into readings whose counters only grow.
+
+    A counter of the database server or of the host counts from when it is first seen, and goes on
+    when the server began anew. What schedules ask for is integrated from their present rates.
+    """
+
+    def __init__(self, histograms: Iterable[Pattern]) -> None:
+        """Prepare to keep the histograms of these patterns."""
+        self._wanted = frozenset(histograms)
+        self._raw: dict[Key, float] = {}
+        self._grown: dict[Key, float] = {}
+        self._due: dict[str, float] = dict.fromkeys(POOLS, 0.0)
+        self._targets: tuple[float, dict[str, float]] | None = None
+
+    def read(self, at: float, snapshot: Snapshot) -> Reading:
+        """Return the reading of a snapshot; nothing is shared with it."""
+        counters = {key: v for key, v in snapshot.counters.items() if not key[0].startswith(SAMPLED)}
+        for key, value in snapshot.counters.items():
+            if key[0].startswith(SAMPLED):
+                counters[key] = self._grow(key, value)
+        gauges = {**snapshot.gauges, **snapshot.shared}
+        self._ask(at, gauges)
+        counters |= {(DUE, pool): due for pool, due in self._due.items()}
+        histograms = {wanted: snapshot.pooled(partial(matches, pattern=wanted)) for wanted in self._wanted}
+        return Reading(at, counters, gauges, histograms)
+
+    def _grow(self, key: Key, value: float) -> float:
+        before = self._raw.get(key, value)
+        self._raw[key] = value
+        self._grown[key] = self._grown.get(key, 0.0) + (value - before if value >= before else value)
+        return self._grown[key]
+
+    def _ask(self, at: float, gauges: Mapping[Key, float]) -> None:
+        """Add what was due since the reading before, at the mean of the rates then and now."""
+        key = "soakd_target_ops_per_second"
+        now: dict[str, float] = {pool: gauges[key, pool] for pool in POOLS if (key, pool) in gauges}
+        if self._targets is not None:
+            then, before = self._targets
+            for pool, rate in now.items():
+                self._due[pool] += (at - then) * (rate + (before.get(pool) or rate)) / 2
+        self._targets = (at, now)
+
+
+class Span:
+    """What happened between two readings of one `Reader`."""
+
+    def __init__(self, earlier: Reading, later: Reading) -> None:
+        self._earlier = earlier
+        self._later = later
+        self.seconds = later.at - earlier.at
+
+    @property
+    def engines(self) -> int:
+        """How many engines there are."""
+        return sum(key[0] == "soakd_engine_restarts_total" for key in self._later.counters)
+
+    def count(self, *pattern: str, among: Collection[str] = ()) -> float | None:
+        """Return how much the counters of a pattern grew; None where there is none.
+
+        Args:
+            pattern: name, and the first label values; an empty one stands for any.
+            among: only those with one of these as the last label value.
+        """
+        begun = self._earlier.counters
+        grown = [
+            value - begun.get(key, 0.0)
+            for key, value in self._later.counters.items()
+            if matches(key, pattern) and (not among or key[-1] in among)
+        ]
+        return sum(grown) if grown else None
+
+    def rate(self, *pattern: str, among: Collection[str] = ()) -> float | None:
+        """Return the same per second; None also where no time has passed."""
+        count = self.count(*pattern, among=among)
+        return None if count is None or self.seconds <= 0 else count / self.seconds
+
+    def histogram(self, pattern: Pattern) -> Histogram:
+        """Return the values that were recorded."""
+        return self._later.histograms[pattern].since(self._earlier.histograms[pattern])
+
+
+def share(part: float | None, whole: float | None) -> float | None:
+    """Return a part by its whole; None where either is not there, or the whole is nothing."""
+    return None if part is None or not whole else part / whole

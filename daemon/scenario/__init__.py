@@ -1,0 +1,1 @@
+"""Scenarios: what is run phase by phase, as files that people write."""
