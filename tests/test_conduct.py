@@ -7,19 +7,31 @@ import pytest
 from daemon.control.conduct import verdict
 from daemon.control.settle import Books
 from daemon.control.signals import Signals
-from daemon.errors import DataLossError, ExitCode, TargetError, UsageError
+from daemon.errors import DataLossError, ExitCode, TargetError, ThresholdError, UsageError
 
 FULL = UsageError("summary out.json: cannot be written (No space left on device); it was shown instead")
 
 
 @pytest.mark.parametrize(
-    ("lost", "problem", "error"),
-    [(1, "gone", DataLossError), (0, "gone", TargetError), (0, None, UsageError)],
+    ("lost", "violated", "problem", "complaints", "error"),
+    [
+        (1, (), "gone", ("slow",), DataLossError),
+        (0, ("sums",), "gone", ("slow",), DataLossError),
+        (0, (), "gone", ("slow",), TargetError),
+        (0, (), None, ("slow",), ThresholdError),
+        (0, (), None, (), UsageError),
+    ],
 )
-def test_what_is_worst_is_told(lost: int, problem: str | None, error: type[Exception]) -> None:
-    """Rows that are gone weigh more than books that stay open, and those more than a full disk."""
+def test_what_is_worst_is_told(
+    lost: int,
+    violated: tuple[str, ...],
+    problem: str | None,
+    complaints: tuple[str, ...],
+    error: type[Exception],
+) -> None:
+    """Wrong data weigh more than open books, those more than a threshold, that more than a full disk."""
     with pytest.raises(error):
-        verdict(Books({}, lost, problem), (), (), Signals(), FULL)
+        verdict(Books({}, lost, problem), violated, complaints, Signals(), FULL)
 
 
 def test_a_second_signal_is_told_though_the_summary_could_not_be_written() -> None:
