@@ -34,11 +34,13 @@ class Table(NamedTuple):
         columns: (column, type) in the order of a row's values. Types are the portable ones of
             `backends.base.TYPES`.
         key: the columns of the unique key that makes a retry idempotent.
+        expires: its oldest rows may be deleted; then it has books of them (`workloads.expired`).
     """
 
     name: str
     columns: tuple[tuple[str, str], ...]
     key: tuple[str, ...]
+    expires: bool = False
 
 
 class Tx(Protocol):

@@ -15,7 +15,7 @@ from tests.test_ledger import execute, on, tables
 
 OWNERS = Table("owners", (("id", "bigint"),), ("id",))
 PETS = Table("pets", (("id", "bigint"), ("owner", "bigint")), ("id",))
-OWN = {"objects", "runs", "accounts"}
+OWN = {"objects", "runs", "accounts", "seeds", "seed_chunks"}
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

@@ -34,6 +34,7 @@ from daemon.workloads.base import Crowd, Identity, Workload
 DRAIN_GRACE = 10.0  # s beyond the drain time-out before an engine is killed
 ABORT_WITHIN = 3.0  # s that engines, and then the books, get after a second signal
 LOOK_WITHIN = 1.0  # s for the engines' present figures
+UNUSED = "an earlier run asked for it and this one does not: writes pay for it still; --clean drops it"
 
 
 async def conduct(
@@ -157,6 +158,8 @@ async def _prepare(run: Run, workload: Workload, signals: Signals, notify: Liste
             if not seeded.done:
                 raise StoppedError("stopped while loading data; the next run goes on with it", signals.first)
             run.found = {"scale": seeded.dataset.scale}
+        for name in await schema.unused(backend, settings.workload, tables):
+            notify("target.unused", table=backend.dialect.table(name), advice=UNUSED)
         run.found |= await registry.look(
             settings.workload,
             {**plan.workload_options(settings), **run.found},

@@ -7,6 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from daemon.ops import OUTCOMES
 from daemon.results import readable
 from daemon.units import format_duration
 
@@ -125,6 +126,8 @@ def _ops(summary: Json) -> Table:
             min_width=width,
         )
     for name, op in summary["ops"].items():
+        if not any(op[outcome] for outcome in OUTCOMES):
+            continue  # switched off, mostly
         failed = op["error"] + op["timeout"]
         response = op["response"]
         table.add_row(

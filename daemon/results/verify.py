@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from daemon.ledger import RUNNING, RunRecord, WorkerRows
+from daemon.ledger import RUNNING, RunRecord
 from daemon.record.account import Account
 from daemon.workloads.base import EPOCH_KEYS
+from daemon.workloads.expired import WorkerRows
 
 Lives = Mapping[tuple[int, int], Account]  # by (shard, epoch)
 NAMED = 20  # findings that are spelled out
@@ -16,6 +17,7 @@ class Check(NamedTuple):
 
     Attributes:
         stored: rows in the table.
+        expired: rows that are not there any more because they were too old.
         gaps: sequence numbers missing below the highest stored one of each worker.
         duplicates: rows whose key is there already.
         problems: what is wrong, in words; empty when nothing is.
@@ -25,6 +27,7 @@ class Check(NamedTuple):
     epoch: int
     account: Account
     stored: int
+    expired: int
     gaps: int
     duplicates: int
     problems: tuple[str, ...]
@@ -68,7 +71,9 @@ def _check(life: tuple[int, int], account: Account | None, workers: Sequence[Wor
     shard, epoch = life
     known = account or Account()
     stored = sum(w.rows for w in workers)
-    gaps = sum(max(0, w.last - epoch * EPOCH_KEYS + 1 - w.distinct) for w in workers)
+    expired = sum(w.expired for w in workers)
+    held = stored + expired
+    gaps = sum(_gaps(w) for w in workers)
     duplicates = sum(w.rows - w.distinct for w in workers)
     where = f"shard {shard}" + (f" epoch {epoch}" if epoch else "")
     problems = []
@@ -76,20 +81,23 @@ def _check(life: tuple[int, int], account: Account | None, workers: Sequence[Wor
         problems.append(f"{where}: {stored} rows without an account")
     elif not known.balanced:
         problems.append(f"{where}: accepted {known.accepted} is not committed + failed + abandoned")
-    elif stored < known.committed:
-        problems.append(
-            f"{where}: {known.committed - stored} of {known.committed} committed rows are missing"
-        )
-    elif stored > known.committed + known.in_doubt:
-        problems.append(f"{where}: {stored - known.committed} rows more than were committed")
+    elif held < known.committed:
+        problems.append(f"{where}: {known.committed - held} of {known.committed} committed rows are missing")
+    elif held > known.committed + known.in_doubt:
+        problems.append(f"{where}: {held - known.committed} rows more than were committed")
     if duplicates:
         problems.append(f"{where}: {duplicates} duplicates, {_worst_duplicates(workers)}")
     if account is not None and gaps > known.failed + known.abandoned:
         problems.append(
             f"{where}: {gaps} gaps in the workers' sequences, of which {known.failed + known.abandoned} "
-            f"are accounted for, {_worst_gaps(workers, epoch)}"
+            f"are accounted for, {_worst_gaps(workers)}"
         )
-    return Check(shard, epoch, known, stored, gaps, duplicates, tuple(problems))
+    return Check(shard, epoch, known, stored, expired, gaps, duplicates, tuple(problems))
+
+
+def _gaps(worker: WorkerRows) -> int:
+    """Return how many numbers of a worker are neither there nor known as expired, below its last one."""
+    return max(0, worker.last - worker.epoch * EPOCH_KEYS + 1 - worker.distinct - worker.expired)
 
 
 def _worst_duplicates(workers: Sequence[WorkerRows]) -> str:
@@ -97,6 +105,6 @@ def _worst_duplicates(workers: Sequence[WorkerRows]) -> str:
     return f"most by worker {worst.worker} ({worst.rows - worst.distinct})"
 
 
-def _worst_gaps(workers: Sequence[WorkerRows], epoch: int) -> str:
-    worst = max(workers, key=lambda w: w.last - w.distinct)
-    return f"most by worker {worst.worker} ({worst.last - epoch * EPOCH_KEYS + 1 - worst.distinct})"
+def _worst_gaps(workers: Sequence[WorkerRows]) -> str:
+    worst = max(workers, key=_gaps)
+    return f"most by worker {worst.worker} ({_gaps(worst)})"

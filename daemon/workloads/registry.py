@@ -8,6 +8,8 @@ from daemon.backends.base import Backend, Dialect
 from daemon.workloads.base import Consumer, Crowd, Identity, Invariant, Stretch, Workload
 from daemon.workloads.data import Data
 from daemon.workloads.events import Events
+from daemon.workloads.events import consumers as events_consumers
+from daemon.workloads.events import look as events_look
 from daemon.workloads.events_invariants import invariants as events_invariants
 from daemon.workloads.ledger.consumers import consumers as ledger_consumers
 from daemon.workloads.ledger.data import DATA
@@ -55,7 +57,7 @@ class Kind(NamedTuple):
 
 
 WORKLOADS: Mapping[str, Kind] = {
-    "events": Kind(Events, invariants=events_invariants),
+    "events": Kind(Events, consumers=events_consumers, invariants=events_invariants, look=events_look),
     "ledger": Kind(
         Ledger,
         writes_rows=False,
