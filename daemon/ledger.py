@@ -8,8 +8,9 @@ from daemon.backends.base import Backend, Dialect
 from daemon.errors import OpError, TargetError, UsageError
 from daemon.ops import Merge, Table, Transaction, Tx, TxFn, Values, query
 from daemon.record.account import Account
-from daemon.workloads import merging
+from daemon.workloads import expired, merging
 from daemon.workloads.base import EPOCH_KEYS, Identity
+from daemon.workloads.expired import WorkerRows, books_of
 from daemon.workloads.merging import MergedRows
 
 SCHEMA_VERSION = 1
@@ -66,18 +67,6 @@ class RunRecord(NamedTuple):
     shards: int
     stop_reason: str
     accounts: dict[tuple[int, int], Account]
-
-
-class WorkerRows(NamedTuple):
-    """What the table holds of one worker of one life of a shard: numbers of rows, and keys."""
-
-    shard: int
-    worker: int
-    epoch: int
-    rows: int
-    distinct: int
-    first: int
-    last: int
 
 
 def run_number(wall: float) -> int:
@@ -186,9 +175,16 @@ async def forget_rows(backend: Backend, table: Table, before: int) -> None:
     Raises:
         OpError: the target refused.
     """
-    if table.merge is None:
-        sql = backend.dialect.sql("DELETE FROM {rows} WHERE run < ?", rows=table.name)
-        await do(backend, query, sql, (before,))
+    if table.merge is not None:
+        return
+    names = [table.name, books_of(table).name] if table.expires else [table.name]
+    statements = [backend.dialect.sql("DELETE FROM {rows} WHERE run < ?", rows=name) for name in names]
+    await do(backend, _run_all, statements, (before,))
+
+
+async def _run_all(tx: Tx, statements: Iterable[str], params: Values) -> None:
+    for sql in statements:
+        await tx.execute(sql, params)
 
 
 async def quiet(backend: Backend, run: int, *, insist: bool) -> bool:
@@ -213,7 +209,7 @@ async def quiet(backend: Backend, run: int, *, insist: bool) -> bool:
 
 
 async def stored(backend: Backend, table: Table, identity: Identity) -> int:
-    """Return how many rows of one life of a shard the table holds, or has merged.
+    """Return how many rows of a life of a shard the table holds, has merged, or has held until they expired.
 
     Raises:
         OpError: the target refused.
@@ -221,6 +217,9 @@ async def stored(backend: Backend, table: Table, identity: Identity) -> int:
     if table.merge is not None:
         found = await merged(backend, table.merge, identity.run)
         return sum(one.rows for one in found if one[:2] == identity[1:])
+    if table.expires:
+        workers = await by_worker(backend, table, identity.run, distinct=False)
+        return sum(w.rows + w.expired for w in workers if (w.shard, w.epoch) == identity[1:])
     sql = backend.dialect.sql(
         "SELECT count(*) FROM {rows} WHERE run = ? AND shard = ? AND seq >= ? AND seq < ?", rows=table.name
     )
@@ -229,18 +228,28 @@ async def stored(backend: Backend, table: Table, identity: Identity) -> int:
     return int(rows[0][0])
 
 
-async def by_worker(backend: Backend, table: Table, run: int) -> list[WorkerRows]:
-    """Return what the table holds of a run, by worker.
+async def by_worker(backend: Backend, table: Table, run: int, *, distinct: bool = True) -> list[WorkerRows]:
+    """Return what the table holds of a run, and has held, by worker; `distinct` counts keys as well.
 
     Raises:
         OpError: the target refused.
     """
-    sql = backend.dialect.sql(
-        f"SELECT shard, worker, seq / {EPOCH_KEYS}, count(*), count(DISTINCT seq), min(seq), max(seq) "
-        f"FROM {{rows}} WHERE run = ? GROUP BY shard, worker, seq / {EPOCH_KEYS} ORDER BY 1, 2, 3",
-        rows=table.name,
-    )
-    return [WorkerRows(*row) for row in await ask(backend, query, sql, (run,))]
+    args = (backend.dialect, table, run, distinct)
+    work = Transaction(_by_worker, args, read_only=True, isolation="repeatable read")
+    found: list[WorkerRows] = (await backend.transact(work)).result
+    return found
+
+
+async def _by_worker(
+    tx: Tx,
+    dialect: Dialect,
+    table: Table,
+    run: int,
+    distinct: bool,  # noqa: FBT001 - a transaction function's arguments are positional
+) -> list[WorkerRows]:
+    # A run of an earlier soakd has left no books, and nothing has expired.
+    books = table.expires and await exists(tx, dialect, books_of(table).name)
+    return await expired.by_worker(tx, dialect, table, run, distinct=distinct, books=books)
 
 
 async def merged(backend: Backend, merge: Merge, run: int) -> list[MergedRows]:

@@ -35,11 +35,13 @@ class Table(NamedTuple):
             `backends.base.TYPES`.
         key: the columns of the unique key that makes a retry idempotent.
         merge: where its rows are counted instead of being kept. None: they are kept.
+        expires: its oldest rows may be deleted; then it has books of them (`workloads.expired`).
     """
 
     name: str
     columns: tuple[tuple[str, str], ...]
     key: tuple[str, ...]
+    expires: bool = False
     merge: "Merge | None" = None
 
 

@@ -10,6 +10,7 @@ from daemon.ledger import (
     RUNNING,
     RUNS,
     SCHEMA_VERSION,
+    ask,
     do,
     exists,
     going_on,
@@ -50,6 +51,18 @@ async def prepare(backend: Backend, schema: Schema, *, clean: bool, bare: bool =
 def names(dialect: Dialect, schema: Schema) -> list[str]:
     """Return the qualified names of the tables that a run needs."""
     return [dialect.table(name) for name in (*(table.name for table in OWN), *schema.tables)]
+
+
+async def unused(backend: Backend, workload: str, schema: Schema) -> list[str]:
+    """Return the tables and indexes of a workload that are there and that a run does not ask for.
+
+    Raises:
+        OpError: the target refused.
+    """
+    if backend.dialect.name == "null":
+        return []
+    mine = await ask(backend, _mine, backend.dialect)
+    return [name for name in mine if name.startswith(f"{workload}_") and name not in schema.tables]
 
 
 def taken(name: str) -> TargetError:
@@ -148,8 +161,12 @@ async def _drop(tx: Tx, dialect: Dialect, names: Collection[str]) -> None:
         await tx.execute("PRAGMA defer_foreign_keys = ON")
         for name in names:
             await tx.execute(f"DROP TABLE IF EXISTS {dialect.table(name)}")
-    elif names:
-        await tx.execute(f"DROP TABLE IF EXISTS {', '.join(map(dialect.table, names))}")
+        return
+    kind = "SELECT relkind::text FROM pg_class WHERE oid = to_regclass(%s)"
+    found = {name: await tx.execute(kind, (dialect.table(name),)) for name in names}
+    # What is an index there goes with its table.
+    if tables := [dialect.table(name) for name, rows in found.items() if rows and rows[0][0] != "i"]:
+        await tx.execute(f"DROP TABLE IF EXISTS {', '.join(tables)}")
 
 
 async def _mine(tx: Tx, dialect: Dialect) -> dict[str, int]:

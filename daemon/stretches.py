@@ -5,6 +5,7 @@ from typing import Any
 from daemon.backends.base import Backend
 from daemon.ops import Table, Transaction, Tx, Values
 from daemon.workloads.base import EPOCH_KEYS, Stretch
+from daemon.workloads.expired import books_of
 
 LIVES = 20  # lives of shards that are looked at, the first ones of the run
 BAND = 16  # sequence numbers at the beginning of a life, of which every worker has written one
@@ -14,8 +15,7 @@ BAND = 16  # sequence numbers at the beginning of a life, of which every worker 
 # row. The numbers have no order by worker in the index, so its highest would be a long search.
 _ENDS = f"""
 WITH RECURSIVE
-began AS (SELECT shard, worker, min(seq) AS first FROM {{t}} WHERE run = ? AND seq >= ? AND seq < ?
-          GROUP BY shard, worker),
+began AS (SELECT shard, worker, min(seq) AS first FROM (BEGINNINGS) AS beginnings GROUP BY shard, worker),
 steps (shard, worker, first, last, step) AS (
     SELECT shard, worker, first, first, {EPOCH_KEYS // 2} FROM began
     UNION ALL
@@ -25,6 +25,13 @@ steps (shard, worker, first, last, step) AS (
            THEN last + step ELSE last END, step / 2
     FROM steps WHERE step > 0)
 SELECT shard, worker, first, last - first + 1 FROM steps WHERE step = 0
+"""
+_FIRST_ROWS = "SELECT shard, worker, seq FROM {t} WHERE run = ? AND seq >= ? AND seq < ?"
+# Where rows expire, they do so in the order of their time, and workers are not of one speed: what
+# they have left does not begin at the same number.
+_LEFT_ROWS = """
+SELECT t.shard, t.worker, t.seq FROM {books} AS b JOIN {t} AS t ON t.run = b.run AND t.seq = b.highest + 1
+AND t.shard = b.shard AND t.worker = b.worker WHERE b.run = ? AND b.highest >= ? AND b.highest < ?
 """
 
 
@@ -42,7 +49,10 @@ async def readable(backend: Backend, table: Table) -> list[Stretch]:
         return []
     newest = backend.dialect.sql("SELECT max(run) FROM {t}", t=table.name)
     lowest = backend.dialect.sql("SELECT min(seq) FROM {t} WHERE run = ? AND seq >= ?", t=table.name)
-    ends = backend.dialect.sql(_ENDS, t=table.name)
+    beginnings = f"{_FIRST_ROWS} UNION ALL {_LEFT_ROWS}" if table.expires else _FIRST_ROWS
+    ends = backend.dialect.sql(
+        _ENDS.replace("BEGINNINGS", beginnings), t=table.name, books=books_of(table).name
+    )
     longest: dict[Values, Stretch] = {}
     run = (await _ask(backend, newest))[0][0]
     end = 0
@@ -50,8 +60,11 @@ async def readable(backend: Backend, table: Table) -> list[Stretch]:
         first = (await _ask(backend, lowest, run, end))[0][0]
         if first is None:
             break
-        end = (first // EPOCH_KEYS + 1) * EPOCH_KEYS
-        for shard, worker, begin, rows in await _ask(backend, ends, run, first, first + BAND, end, run):
+        begun = first // EPOCH_KEYS * EPOCH_KEYS
+        end = begun + EPOCH_KEYS
+        left = (run, begun, end) if table.expires else ()
+        params = (run, first, first + BAND, *left, end, run)
+        for shard, worker, begin, rows in await _ask(backend, ends, *params):
             known = longest.get((shard, worker))
             if known is None or known.rows < rows:
                 longest[shard, worker] = Stretch(run, shard, worker, begin, rows)

@@ -46,7 +46,7 @@ async def _load(clock: VirtualClock, latency: Latency) -> Histogram:
         keys="uniform",
         limit=1,
         window=1,
-        weights={"by_key": 1, "newest": 0, "by_service": 0, "level_counts": 0},
+        weights={"by_key": 1, "newest": 0, "by_service": 0, "level_counts": 0, "search": 0},
         existing=(),
         wall=clock.wall,
         rng=Random(1),

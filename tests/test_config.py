@@ -74,7 +74,11 @@ def test_a_value_out_of_bounds_is_refused(values: Mapping[str, Any]) -> None:
         ({"target": "mysql://x"}, "unknown scheme"),
         ({"samplers": {"interval": "50ms"}}, "write at least 100ms, or 0"),
         (
-            {"events": {"reads": {"by_key": 0, "newest": 0, "by_service": 0, "level_counts": 0}}},
+            {
+                "events": {
+                    "reads": {"by_key": 0, "newest": 0, "by_service": 0, "level_counts": 0, "search": 0}
+                }
+            },
             "all weights are 0",
         ),
     ],

@@ -32,6 +32,7 @@ from tests.test_backend_contract import postgres_backend, sqlite_backend
 NOW = 1_800_000_000.0  # s since the epoch
 READS = (BY_KEY, NEWEST, BY_SERVICE, LEVEL_COUNTS)
 FIRST_LIFE = Identity(7, 1, 0)
+WEIGHTS = {"by_key": 70.0, "newest": 20.0, "by_service": 9.0, "level_counts": 1.0, "search": 0.0}
 COLUMN = {name: number for number, (name, _) in enumerate(EVENTS.columns)}
 
 
@@ -46,6 +47,8 @@ def events(
     wall: Callable[[], float] = lambda: NOW,
     seed: str = "s",
     dialect: Any = NULL,
+    retain: int = 0,
+    shards: int = 1,
 ) -> Events:
     """Return the workload of one shard."""
     return Events(
@@ -57,10 +60,12 @@ def events(
         keys=keys,
         limit=50,
         window=60.0,
-        weights=weights or {"by_key": 70, "newest": 20, "by_service": 9, "level_counts": 1},
+        weights={**WEIGHTS, **(weights or {})},
         existing=existing,
         wall=wall,
         rng=Random(seed),
+        retain=retain,
+        shards=shards,
     )
 
 
@@ -193,6 +198,7 @@ def test_operations_carry_the_weights_that_were_asked_for() -> None:
         ("newest", "reader", 0),
         ("by_service", "reader", 2.5),
         ("level_counts", "reader", 0),
+        ("search", "reader", 0),
     ]
 
 

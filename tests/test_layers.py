@@ -53,7 +53,7 @@ LIBRARIES = {
     "pydantic_settings": {"config"},
     "rich": {"control", "results", "cli", "top"},
     "sqlite3": {"history"},
-    "sqlite_utils": {"history"},
+    "sqlite_utils": {"history", "cli"},
     "starlette": {"observe"},
     "structlog": {"log"},
     "typer": {"cli"},

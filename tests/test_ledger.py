@@ -19,11 +19,12 @@ from daemon.record.account import Account
 from daemon.stretches import readable
 from daemon.workloads.base import EPOCH_KEYS, Identity, Stretch
 from daemon.workloads.events import EVENTS, Events
+from daemon.workloads.expired import WorkerRows
 from tests.test_backend_contract import null_backend, postgres_backend, sqlite_backend
 from tests.test_events import events
 
 T = TypeVar("T")
-OURS = {"objects", "runs", "accounts", "seeds", "seed_chunks", "events"}
+OURS = {"objects", "runs", "accounts", "seeds", "seed_chunks", "events", "events_expired"}
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -253,9 +254,9 @@ def test_rows_are_counted_by_life_of_a_shard_and_by_worker(make: Callable[[], Ba
         assert await ledger.stored(backend, EVENTS, Identity(5, 1, 0)) == 1
         assert await ledger.stored(backend, EVENTS, Identity(5, 1, 1)) == 0
         assert await ledger.by_worker(backend, EVENTS, 5) == [
-            (0, 0, 0, 3, 3, 0, 3),
-            (0, 0, 1, 2, 2, EPOCH_KEYS, EPOCH_KEYS + 1),
-            (1, 2, 0, 1, 1, 0, 0),
+            WorkerRows(0, 0, 0, 3, 3, 0, 3),
+            WorkerRows(0, 0, 1, 2, 2, EPOCH_KEYS, EPOCH_KEYS + 1),
+            WorkerRows(1, 2, 0, 1, 1, 0, 0),
         ]
 
     on(make, check)

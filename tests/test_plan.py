@@ -100,7 +100,10 @@ def test_settings_arrive_where_they_count() -> None:
             "size": 7, "timeout": "5ms", "on_full": "drop", "drain_timeout": "6s",
             "retry": {"initial": "7ms", "cap": "8s", "budget": "9s"},
         },
-        events={"message_size": 10, "services": 11, "keys": "zipf", "limit": 12, "window": "13s"},
+        events={
+            "message_size": 10, "services": 11, "keys": "zipf", "limit": 12, "window": "13s",
+            "retain_rows": 14, "retain_bytes": "4MiB",
+        },
     )  # fmt: skip
     one = plans(given)[0]
     writer, reader = one.pools["writer"], one.pools["reader"]
@@ -111,9 +114,11 @@ def test_settings_arrive_where_they_count() -> None:
     assert (one.batch.retry_initial, one.batch.retry_cap, one.batch.retry_budget) == (0.007, 8, 9)
     name, options = one.workload
     assert name == "events"
-    assert options["weights"] == {"by_key": 70, "newest": 20, "by_service": 9, "level_counts": 1}
+    assert options["weights"] == {"by_key": 70, "newest": 20, "by_service": 9, "level_counts": 1, "search": 0}
     del options["weights"]  # type: ignore[attr-defined]
-    assert options == {"message_size": 10, "services": 11, "keys": "zipf", "limit": 12, "window": 13}
+    assert options == {
+        "message_size": 10, "services": 11, "keys": "zipf", "limit": 12, "window": 13, "retain": 14
+    }  # fmt: skip
 
 
 def test_lives_and_shards_draw_differently_and_repeatably() -> None:
@@ -189,3 +194,18 @@ def test_sessions_can_be_told_apart_by_run_shard_and_life() -> None:
 )
 def test_the_durability_that_a_run_had_is_told_in_words(given: Settings, words: str) -> None:
     assert words in plan.durability(given)
+
+
+@pytest.mark.parametrize(
+    ("events", "rows"),
+    [
+        ({}, 0),
+        ({"retain_rows": 5000}, 5000),
+        ({"retain_bytes": "42MiB"}, 42 * 2**20 // 420),
+        ({"retain_bytes": "42MiB", "message_size": 1000}, 42 * 2**20 // 1300),
+        ({"retain_bytes": "42MiB", "retain_rows": 5000}, 5000),
+        ({"retain_bytes": "4KiB", "retain_rows": 5000}, 9),
+    ],
+)
+def test_of_two_limits_on_the_events_the_narrower_one_counts(events: dict[str, Any], rows: int) -> None:
+    assert plan.workload_options(Settings.model_validate({"events": events}))["retain"] == rows

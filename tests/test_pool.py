@@ -25,7 +25,7 @@ from tests import virtual
 from tests.doubles import ScriptedBackend
 from tests.virtual import VirtualClock
 
-EVERYTHING = {"by_key": 1.0, "newest": 0.0, "by_service": 0.0, "level_counts": 0.0}
+EVERYTHING = {"by_key": 1.0, "newest": 0.0, "by_service": 0.0, "level_counts": 0.0, "search": 0.0}
 
 
 class Rig:
@@ -330,7 +330,7 @@ def test_stop_ends_sleeping_workers_at_once() -> None:
 
 def test_mix_follows_the_weights() -> None:
     """Operations are drawn in proportion, and one of weight 0 never."""
-    weights = {"by_key": 3.0, "newest": 1.0, "by_service": 0.0, "level_counts": 0.0}
+    weights = {"by_key": 3.0, "newest": 1.0, "by_service": 0.0, "level_counts": 0.0, "search": 0.0}
 
     async def main(clock: VirtualClock) -> Snapshot:
         rig = Rig(clock, "reader", PoolPolicy(20), BatchPolicy(1, 0, 1), 0.001)

@@ -14,10 +14,11 @@ from daemon.clock import SystemClock
 from daemon.config.settings import Settings
 from daemon.control.recount import recount, tables_of
 from daemon.errors import TargetError, UsageError
-from daemon.ledger import RUNNING, RunRecord, WorkerRows
+from daemon.ledger import RUNNING, RunRecord
 from daemon.record.account import Account
 from daemon.results.verify import NAMED, Verification, verify
 from daemon.workloads.base import EPOCH_KEYS
+from daemon.workloads.expired import WorkerRows
 from daemon.workloads.merging import MergedRows
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -18,9 +19,13 @@ soakd verify --target sqlite:///soakd.db
 
 soakd verify --run 20261120112711473 --target postgresql://user@host/db --json
 
-Exit codes: 0 the table holds exactly what was committed, 5 it does not, 3 no target, 2 no such run.
+Exit codes: 0 the table holds exactly what was committed and has not expired, 5 it does not,
+3 no target, 2 no such run.
 """
-COLUMNS = ("shard", "epoch", "accepted", "committed", "failed", "abandoned", "stored", "gaps", "duplicates")
+COLUMNS = (
+    *("shard", "epoch", "accepted", "committed", "failed", "abandoned"),
+    *("stored", "expired", "gaps", "duplicates"),
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -55,12 +60,18 @@ def verify(
     if result.problems:
         raise DataLossError(f"run {number}: " + "; ".join(result.problems))
     if not as_json:
-        typer.echo(f"run {number}: the table holds exactly what was committed")
+        typer.echo(f"run {number}: the table holds exactly what was committed{_but(result.checks)}")
     return ExitCode.OK
+
+
+def _but(checks: Sequence[Check]) -> str:
+    """Return what is to be added about rows that were deleted because of their age."""
+    expired = sum(check.expired for check in checks)
+    return f", but for {expired} rows that have expired" if expired else ""
 
 
 def _figures(check: Check) -> list[str]:
     known = check.account
     numbers = (check.shard, check.epoch, known.accepted, known.committed, known.failed, known.abandoned)
-    found = (check.stored, check.gaps, check.duplicates)
+    found = (check.stored, check.expired, check.gaps, check.duplicates)
     return ["–" if number is None else str(number) for number in (*numbers, *found)]

@@ -12,6 +12,9 @@ from daemon.config.types import Duration, Size, Weight
 from daemon.workloads.sql.functions import ScriptError, number
 from daemon.workloads.sql.script import NAME
 
+EVENT_BYTES = 300
+"""About what an event takes in a database beside its message, with all indexes but that of the words."""
+
 
 class EventReads(Section):
     """Weights of the reads of the workload `events`; only their proportions count."""
@@ -20,10 +23,15 @@ class EventReads(Section):
     newest: Weight = Field(20, description="The newest events.")
     by_service: Weight = Field(9, description="Events of one service in a span of time.")
     level_counts: Weight = Field(1, description="Events by level in the last minute.")
+    search: Weight = Field(
+        0,
+        description="The newest events with a word, or two, in their message. Above 0 the words are "
+        "indexed, which makes writes dearer.",
+    )
 
     @model_validator(mode="after")
     def _some(self) -> "EventReads":
-        if not (self.by_key or self.newest or self.by_service or self.level_counts):
+        if not (self.by_key or self.newest or self.by_service or self.level_counts or self.search):
             raise ValueError("events.reads: all weights are 0; give at least one read a weight above 0")
         return self
 
@@ -38,11 +46,31 @@ class Events(Section):
     )
     limit: int = Field(50, ge=1, le=10_000, description="Rows that `newest` and `by_service` return at most.")
     window: Duration = Field(60.0, gt=0, description="Span of time of `by_service` and `level_counts`.")
+    retain_rows: int | None = Field(
+        None,
+        ge=1,
+        description="Rows that the table holds at most: the oldest are deleted as fast as new ones come; "
+        "unset: all are kept.",
+    )
+    retain_bytes: Size | None = Field(
+        None,
+        ge=1024,
+        description="The same as the size of a new table with that many rows and its indexes. A table that "
+        "rows come to and go from for long takes more.",
+    )
     reads: EventReads = Field(default_factory=EventReads, description="Weights of the reads.")
 
     def options(self) -> Mapping[str, Any]:
         """Return the keyword arguments of `daemon.workloads.events.Events`."""
-        return {**self.model_dump(exclude={"reads"}), "weights": self.reads.model_dump()}
+        fields = self.model_dump(exclude={"reads", "retain_rows", "retain_bytes"})
+        return {**fields, "retain": self._retain(), "weights": self.reads.model_dump()}
+
+    def _retain(self) -> int:
+        """Return how many rows are kept, 0 for all; of two limits the narrower one."""
+        limits = [] if self.retain_rows is None else [self.retain_rows]
+        if self.retain_bytes is not None:
+            limits.append(max(1, self.retain_bytes // (EVENT_BYTES + self.message_size)))
+        return min(limits, default=0)
 
 
 class LedgerWrites(Section):

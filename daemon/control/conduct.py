@@ -73,14 +73,7 @@ async def conduct(
         stack.callback(_kill, run.shards)
         await asyncio.gather(*(shard.adopt(own) for shard, own in zip(run.shards, engines, strict=True)))
         thresholds = thresholds_of(settings, workload.ops, programme)
-        sampling = Sampling(
-            make_collectors(run, screen.note),
-            interval=settings.samplers.interval,
-            timeout=settings.samplers.timeout,
-            clock=clock,
-            notify=screen.note,
-            target_up=run.target_up,
-        )
+        sampling = _sampling(run, screen.note)
         stack.push_async_callback(sampling.close)
         judging = Judging(run, thresholds, ops=workload.ops, samples=sampling.snapshot, notify=screen.note)
         stack.callback(judging.stop)
@@ -115,14 +108,23 @@ async def conduct(
             screen.note("run.unsettled", reason=books.problem, in_doubt=books.total.in_doubt)
         run.enter("finished")
         summary = summarize(run, books, workload.ops, audit) | judging.summary()
-        if programme and following:
-            summary |= {"scenario": programme.name, "phases": following.results}
+        if following:
+            summary |= following.summary()
         recording.finish(summary)
-        unwritten = _write(settings.summary, summary)
-        if unwritten:
-            screen.note("summary.failed", reason=str(unwritten))
-        await screen.end(summary, file=None if unwritten else settings.summary)
+        unwritten = await _tell(screen, settings.summary, summary)
         return verdict(books, audit.problems, judging.complaints(), signals, unwritten)
+
+
+def _sampling(run: Run, notify: Listener) -> Sampling:
+    limits = run.settings.samplers
+    return Sampling(
+        make_collectors(run, notify),
+        interval=limits.interval,
+        timeout=limits.timeout,
+        clock=run.clock,
+        notify=notify,
+        target_up=run.target_up,
+    )
 
 
 def _audit(run: Run, notify: Listener) -> Audit:
@@ -228,14 +230,17 @@ async def _close_books(run: Run, workload: Workload, signals: Signals) -> Books:
     return Books(accounts, 0, "the second signal came before the target took the accounts")
 
 
-def _write(path: Path | None, summary: dict[str, Any]) -> UsageError | None:
-    """Write the summary if it is asked for; return why that cannot be done, for the verdict."""
+async def _tell(screen: Screen, path: Path | None, summary: dict[str, Any]) -> UsageError | None:
+    """Write the summary if it is asked for, and show it; return why it could not be written, for the verdict."""
+    unwritten = None
     try:
         if path:
             write_summary(path, summary)
     except UsageError as error:
-        return error
-    return None
+        unwritten = error
+        screen.note("summary.failed", reason=str(error))
+    await screen.end(summary, file=None if unwritten else path)
+    return unwritten
 
 
 def verdict(

@@ -19,6 +19,7 @@ from daemon.target import parse_target
 from daemon.workloads import registry
 from daemon.workloads.base import Crowd, Workload
 
+UNUSED = "an earlier run asked for it and this one does not: writes pay for it still; --clean drops it"
 WITHDRAW_WITHIN = 3.0  # s for the target to forget a run that never began
 
 
@@ -70,6 +71,8 @@ async def _prepare(run: Run, workload: Workload, signals: Signals, notify: Liste
             if not seeded.done:
                 raise StoppedError("stopped while loading data; the next run goes on with it", signals.first)
             run.found = {"scale": seeded.dataset.scale}
+        for name in await schema.unused(backend, settings.workload, tables):
+            notify("target.unused", table=backend.dialect.table(name), advice=UNUSED)
         run.found |= await registry.look(
             settings.workload,
             {**plan.workload_options(settings), **run.found},

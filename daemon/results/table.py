@@ -8,6 +8,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from daemon.ops import OUTCOMES
 from daemon.results import readable
 from daemon.units import format_duration
 
@@ -126,6 +127,8 @@ def _ops(summary: Json) -> Table:
             min_width=width,
         )
     for name, op in summary["ops"].items():
+        if not any(op[outcome] for outcome in OUTCOMES):
+            continue  # switched off, mostly
         failed = op["error"] + op["timeout"]
         response = op["response"]
         table.add_row(

@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from daemon.ledger import RUNNING, RunRecord, WorkerRows
+from daemon.ledger import RUNNING, RunRecord
 from daemon.record.account import Account
 from daemon.workloads.base import EPOCH_KEYS
+from daemon.workloads.expired import WorkerRows
 from daemon.workloads.merging import MergedRows
 
 Lives = Mapping[tuple[int, int], Account]  # by (shard, epoch)
@@ -17,6 +18,7 @@ class Check(NamedTuple):
 
     Attributes:
         stored: rows in the table, or merged into counters.
+        expired: rows that are not there any more because they were too old.
         gaps: sequence numbers missing below the highest stored one of each worker; None where rows
             are counted and not kept, so that nobody can tell.
         duplicates: rows whose key is there already; None as above.
@@ -27,6 +29,7 @@ class Check(NamedTuple):
     epoch: int
     account: Account
     stored: int
+    expired: int
     gaps: int | None
     duplicates: int | None
     problems: tuple[str, ...]
@@ -90,23 +93,29 @@ def _check(life: tuple[int, int], account: Account | None, workers: Sequence[Wor
     shard, epoch = life
     known = account or Account()
     stored = sum(w.rows for w in workers)
-    gaps = sum(max(0, w.last - epoch * EPOCH_KEYS + 1 - w.distinct) for w in workers)
+    expired = sum(w.expired for w in workers)
+    gaps = sum(_gaps(w) for w in workers)
     duplicates = sum(w.rows - w.distinct for w in workers)
     where = _where(life)
-    problems = _stored_problems(where, account, stored)
+    problems = _stored_problems(where, account, stored + expired)
     if duplicates:
         problems.append(f"{where}: {duplicates} duplicates, {_worst_duplicates(workers)}")
     if account is not None and gaps > known.lost:
         problems.append(
             f"{where}: {gaps} gaps in the workers' sequences, of which {known.lost} "
-            f"are accounted for, {_worst_gaps(workers, epoch)}"
+            f"are accounted for, {_worst_gaps(workers)}"
         )
-    return Check(shard, epoch, known, stored, gaps, duplicates, tuple(problems))
+    return Check(shard, epoch, known, stored, expired, gaps, duplicates, tuple(problems))
+
+
+def _gaps(worker: WorkerRows) -> int:
+    """Return how many numbers of a worker are neither there nor known as expired, below its last one."""
+    return max(0, worker.last - worker.epoch * EPOCH_KEYS + 1 - worker.distinct - worker.expired)
 
 
 def _check_counted(life: tuple[int, int], account: Account | None, stored: int) -> Check:
     problems = _stored_problems(_where(life), account, stored)
-    return Check(*life, account or Account(), stored, None, None, tuple(problems))
+    return Check(*life, account or Account(), stored, 0, None, None, tuple(problems))
 
 
 def _where(life: tuple[int, int]) -> str:
@@ -133,6 +142,6 @@ def _worst_duplicates(workers: Sequence[WorkerRows]) -> str:
     return f"most by worker {worst.worker} ({worst.rows - worst.distinct})"
 
 
-def _worst_gaps(workers: Sequence[WorkerRows], epoch: int) -> str:
-    worst = max(workers, key=lambda w: w.last - w.distinct)
-    return f"most by worker {worst.worker} ({worst.last - epoch * EPOCH_KEYS + 1 - worst.distinct})"
+def _worst_gaps(workers: Sequence[WorkerRows]) -> str:
+    worst = max(workers, key=_gaps)
+    return f"most by worker {worst.worker} ({_gaps(worst)})"

@@ -67,7 +67,8 @@ class Schema(NamedTuple):
         version: raised whenever tables of an earlier version would not do any more.
         tables: by bare name, in the order of creation: the statement that creates the table, and
             then those that create its indexes, which may run later and more than once
-            (`IF NOT EXISTS`).
+            (`IF NOT EXISTS`). What tables may lack, and what is made when it is first asked for,
+            has a name of its own here, such as an index for full-text search.
     """
 
     version: int

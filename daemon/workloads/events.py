@@ -1,11 +1,16 @@
-"""The workload `events`: a log of events, written in batches and read by key, time, service and level."""
+"""The workload `events`: a log of events, written in batches, read by key, time, service, level and word."""
 
 from collections.abc import Callable, Mapping, Sequence
 from random import Random
+from typing import Any
 
 from daemon.backends.base import Dialect
 from daemon.ops import OpSpec, Table, Transaction, Values, query
-from daemon.workloads.base import Identity, Schema, Stretch
+from daemon.workloads.base import Consumer, Crowd, Identity, Schema, Stretch
+from daemon.workloads.events_expiry import Kept, expiry
+from daemon.workloads.events_text import SEARCH as SEARCH_INDEX
+from daemon.workloads.events_text import make_text, search_index, search_statement, terms
+from daemon.workloads.expired import books_of
 from daemon.workloads.keys import DISTRIBUTIONS, Distribution
 
 VERSION = 1
@@ -25,43 +30,17 @@ EVENTS = Table(
     # The sequence number comes before the worker: workers advance side by side, so new keys go
     # to the end of the index instead of to as many places as there are workers.
     ("run", "seq", "shard", "worker"),
+    expires=True,
 )
 
 LEVELS = ("debug",) * 32 + ("info",) * 80 + ("warning",) * 12 + ("error",) * 4  # 128: one per 7 random bits
-WORDS = [
-    "request",
-    "response",
-    "timeout",
-    "connection",
-    "user",
-    "order",
-    "payment",
-    "cache",
-    "index",
-    "query",
-    "commit",
-    "retry",
-    "batch",
-    "queue",
-    "worker",
-    "session",
-    "token",
-    "upload",
-    "download",
-    "shard",
-    "replica",
-    "node",
-    "accepted",
-    "rejected",
-    "completed",
-    "started",
-]
 USERS = 100_000
 STATUSES = (200, 200, 200, 201, 404, 500)
 ATTRIBUTES = 4096  # different attribute documents
 TEXT = 1 << 16  # characters that messages are cut from; a power of two
 
-APPEND, BY_KEY, NEWEST, BY_SERVICE, LEVEL_COUNTS = range(5)
+APPEND, BY_KEY, NEWEST, BY_SERVICE, LEVEL_COUNTS, SEARCH = range(6)
+READS = ("by_key", "newest", "by_service", "level_counts", "search")
 _COLUMNS = ", ".join(name for name, _ in EVENTS.columns)
 
 
@@ -86,6 +65,8 @@ class Events:
         wall: Callable[[], float],
         rng: Random,
         under_way: int = 1,
+        retain: int = 0,
+        shards: int = 1,
     ) -> None:
         """Prepare the payloads.
 
@@ -98,22 +79,22 @@ class Events:
             keys: which rows are read by key.
             limit: rows that a list returns at most.
             window: span of time that reads look at, s.
-            weights: share of each read, by name.
+            weights: share of each read, by name; with one above 0 for `search` there is an index for it.
             existing: rows of an earlier run, read when this one writes none.
             wall: seconds since the Unix epoch.
             rng: fills the payload pool.
             under_way: rows of each writer that may not be committed yet.
+            retain: rows that the table is to hold at most; 0: all.
+            shards: of the run.
         """
         self.ops = (
             OpSpec("append", "writer"),
-            *(
-                OpSpec(name, "reader", weights[name])
-                for name in ("by_key", "newest", "by_service", "level_counts")
-            ),
+            *(OpSpec(name, "reader", weights[name]) for name in READS),
         )
         self._identity = identity
-        self._first = identity.first_seq
         self._seqs = [identity.first_seq] * workers
+        self._made = 0
+        self._kept = Kept(retain, shards, tuple(self._seqs))
         self._under_way = under_way
         self._existing = existing
         self._draw = DISTRIBUTIONS[keys]
@@ -122,23 +103,26 @@ class Events:
         self._wall = wall
         self._size = message_size
         self._services = [f"service-{n:04d}" for n in range(services)]
-        text = " ".join(rng.choices(WORDS, k=TEXT // 4))
+        text = make_text(TEXT, rng)
         self._text = (text * (1 + (TEXT + message_size) // len(text)))[: TEXT + message_size]
         self._attributes = [_attributes(rng) for _ in range(ATTRIBUTES)]
+        self._searchable = weights["search"] > 0
         self._sql = _statements(dialect)
 
     def schema(self, dialect: Dialect) -> Schema:
         """Return the table and an index for every read: see `Workload`."""
-        return Schema(
-            VERSION,
-            {
-                EVENTS.name: (
-                    dialect.create_table(EVENTS),
-                    dialect.create_index(EVENTS, "ts", "level"),
-                    dialect.create_index(EVENTS, "service", "ts"),
-                )
-            },
-        )
+        books = books_of(EVENTS)
+        tables: dict[str, Sequence[str]] = {
+            EVENTS.name: (
+                dialect.create_table(EVENTS),
+                dialect.create_index(EVENTS, "ts", "level"),
+                dialect.create_index(EVENTS, "service", "ts"),
+            ),
+            books.name: (dialect.create_table(books),),
+        }
+        if self._searchable:
+            tables[SEARCH_INDEX] = search_index(dialect, EVENTS.name)
+        return Schema(VERSION, tables)
 
     def transaction(self, op: int, worker: int, rng: Random) -> Transaction:  # noqa: ARG002 - all read alike
         """Return the next read of a kind: see `Workload`."""
@@ -146,6 +130,8 @@ class Events:
             params = self._key(rng)
         elif op == NEWEST:
             params = (self._limit,)
+        elif op == SEARCH:
+            params = (terms(rng), self._limit)
         else:
             params = self._span(op, rng)
         return Transaction(query, (self._sql[op], params), True, True)  # read-only, single
@@ -154,6 +140,9 @@ class Events:
         """Return the next event of a worker: see `Workload`."""
         seq = self._seqs[worker]
         self._seqs[worker] = seq + 1
+        self._made += 1
+        if self._made == self._kept.next_note:
+            self._kept.note(self._made, self._seqs)
         bits = rng.getrandbits(60)  # one draw for all choices: 7 level, 16 text, 12 attributes, 25 service
         start = (bits >> 7) & (TEXT - 1)
         return (
@@ -179,14 +168,15 @@ class Events:
     def _key(self, rng: Random) -> Values:
         """Return the key of a row that is there; of the first one when there is none yet.
 
-        A worker's last rows may still be under way, the ones before them are settled.
+        A worker's last rows may still be under way, the ones before them are settled, and the first
+        ones of all may have expired.
         """
         if self._existing:
             run, shard, worker, first, count = self._existing[int(rng.random() * len(self._existing))]
         else:
             run, shard, _ = self._identity
             worker = int(rng.random() * len(self._seqs))
-            first = self._first
+            first = self._kept.firsts[worker] if self._seqs else self._identity.first_seq
             count = self._seqs[worker] - first - self._under_way if self._seqs else 0
         return (run, shard, worker, first + (self._draw(count, rng) if count > 0 else 0))
 
@@ -215,4 +205,30 @@ def _statements(dialect: Dialect) -> Mapping[int, str]:
             "ORDER BY ts DESC LIMIT ?"
         ),
         LEVEL_COUNTS: sql("SELECT level, count(*) FROM {events} WHERE ts > ? GROUP BY level"),
+        SEARCH: search_statement(dialect, EVENTS.name, [name for name, _ in EVENTS.columns]),
     }
+
+
+def consumers(
+    *, dialect: Dialect, wall: Callable[[], float], retain: int = 0, **_: object
+) -> Sequence[Consumer]:
+    """Return what deletes the oldest events, if not all are kept.
+
+    Args:
+        dialect: how the database spells SQL.
+        wall: seconds since the Unix epoch.
+        retain: rows that the table is to hold at most; 0: all.
+        _: other settings of the workload.
+    """
+    return expiry(dialect, EVENTS, retain, wall)
+
+
+async def look(*, crowd: Crowd, retain: int = 0, **_: object) -> Mapping[str, Any]:
+    """Return how many shards there are, and that nothing is to expire where nothing is written.
+
+    Args:
+        crowd: the workers of the run.
+        retain: rows that the table is to hold at most; 0: all.
+        _: the target, the seed, and other settings of the workload.
+    """
+    return {"shards": crowd.shards, "retain": retain if crowd.writers else 0}

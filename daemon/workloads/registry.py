@@ -8,6 +8,8 @@ from daemon.backends.base import Backend, Dialect
 from daemon.workloads.base import Canary, Consumer, Crowd, Identity, Invariant, Stretch, Workload
 from daemon.workloads.data import Data
 from daemon.workloads.events import Events
+from daemon.workloads.events import consumers as events_consumers
+from daemon.workloads.events import look as events_look
 from daemon.workloads.events_invariants import invariants as events_invariants
 from daemon.workloads.game.data import DATA as GAME
 from daemon.workloads.game.invariants import invariants as game_invariants
@@ -68,7 +70,7 @@ class Kind(NamedTuple):
 
 
 WORKLOADS: Mapping[str, Kind] = {
-    "events": Kind(Events, invariants=events_invariants),
+    "events": Kind(Events, consumers=events_consumers, invariants=events_invariants, look=events_look),
     "game": Kind(Game, writes_rows=False, writes_directly=True, invariants=game_invariants, data=GAME),
     "ledger": Kind(
         Ledger,

@@ -88,7 +88,7 @@ def test_a_run_that_only_reads_finds_the_rows_of_an_earlier_one(soakd: Start, da
     assert filled.wait() == 0, filled.stderr
     run = soakd("--target", database, "--duration", "500ms", "--writers", "0", "--readers", "2")
     assert run.wait() == 0, run.stderr
-    assert run.summary["ops"].keys() == {"by_key", "newest", "by_service", "level_counts"}
+    assert run.summary["ops"].keys() == {"by_key", "newest", "by_service", "level_counts", "search"}
     assert filled.summary["ops"].keys() == {"append"}
     assert run.summary["ops"]["by_key"]["ok"] > 0
     assert run.summary["rows"]["accepted"] == 0

@@ -46,7 +46,7 @@ EVENTS = Table(
         ("ts", "bigint"),
     ),
     ("run", "seq", "shard", "worker"),
-    MERGE,
+    merge=MERGE,
 )
 TABLES = (USERS, CHALLENGES, GOALS, COUNTERS, MARKS)
 NAMES = {table.name.removeprefix("progress_"): table.name for table in TABLES}
