@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
 from daemon.backends.base import Backend, Dialect
 from daemon.ops import MARK_KEY, Merge, Table, Timed, Transaction, Tx, Values
@@ -104,14 +104,13 @@ def merge_rows(rows: Sequence[Values], key: int) -> list[Values]:
         For each key that there is: the key, the number of its rows, and the values of its latest row.
     """
     after = IDENTITY + key
-    found: dict[Values, list[Any]] = {}
+    found: dict[Values, Values] = {}
     for row in rows:
-        counter, values = row[IDENTITY:after], row[after:]
+        counter = row[IDENTITY:after]
         before = found.get(counter)
-        if before is None:
-            found[counter] = [1, values]
+        if before is None:  # as it is with most rows
+            found[counter] = (*counter, 1, *row[after:])
         else:
-            before[0] += 1
-            if values[-1] >= before[1][-1]:
-                before[1] = values
-    return [(*counter, number, *values) for counter, (number, values) in sorted(found.items())]
+            latest = row[after:] if row[-1] >= before[-1] else before[key + 1 :]
+            found[counter] = (*counter, before[key] + 1, *latest)
+    return sorted(found.values())  # the keys differ, so nothing else is compared
