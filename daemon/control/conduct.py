@@ -231,7 +231,7 @@ async def _close_books(run: Run, workload: Workload, signals: Signals) -> Books:
 
 
 async def _tell(screen: Screen, path: Path | None, summary: dict[str, Any]) -> UsageError | None:
-    """Write the summary if it is asked for, and show it; return why it could not be written, for the verdict."""
+    """Write the summary if it is asked for, show it, and return why it could not be written."""
     unwritten = None
     try:
         if path:
