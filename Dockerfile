@@ -12,10 +12,11 @@ RUN python -m venv --without-pip /opt/soakd \
  && pip --python /opt/soakd/bin/python install --no-compile --require-hashes -r requirements.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY daemon daemon
-# What builds the package is in the lock too, so nothing is fetched; then it goes.
+# What builds the package is in the lock too, so nothing is fetched; then it goes, and pip, which sqlite-utils asks for
+# and only its own command line would use.
 RUN pip --python /opt/soakd/bin/python install --no-compile --no-index --no-build-isolation --no-deps . \
  && pip --python /opt/soakd/bin/python uninstall --yes \
-    editables hatchling packaging pathspec tomlkit trove-classifiers
+    editables hatchling packaging pathspec pip tomlkit trove-classifiers
 # Two fifths of what is left is of no use at run time: tests, type stubs, sources and headers in C, debug information, and
 # the parts of libraries that soakd does not import: of apsw all but SQLite itself, of pygments every language.
 RUN cd /opt/soakd/lib/python3*/site-packages \
@@ -27,7 +28,7 @@ RUN cd /opt/soakd/lib/python3*/site-packages \
  && strip --strip-debug uvloop/*.so yaml/*.so
 # Does it still work? A run on SQLite, and all that a run on PostgreSQL would load.
 RUN /opt/soakd/bin/soakd run --target sqlite:////tmp/smoke.db --duration 1s --listen 127.0.0.1:0 \
- && /opt/soakd/bin/python -c 'import yaml, daemon.backends.postgres, psycopg; assert psycopg.pq.__impl__ == "binary"'
+ && /opt/soakd/bin/python -c 'import yaml, jinja2, sqlite_utils, daemon.backends.postgres, psycopg; assert psycopg.pq.__impl__ == "binary"'
 
 FROM python:3.13-slim-bookworm
 LABEL org.opencontainers.image.title="soakd" \
