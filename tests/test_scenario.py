@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -213,6 +214,16 @@ def test_a_shipped_scenario_fits_every_target(name: str, target: str, tmp_path: 
 def test_a_shipped_scenario_is_what_the_schema_says(name: str) -> None:
     schema = Scenario.model_json_schema()
     jsonschema.validate(yaml.safe_load((SHIPPED / f"{name}.yaml").read_text()), schema)
+
+
+def test_the_scenario_of_the_documentation_is_one(tmp_path: Path) -> None:
+    page = (Path(__file__).parent.parent / "docs" / "scenarios.md").read_text(encoding="utf-8")
+    (text,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    assert [step.name for step in followed(tmp_path, text).steps] == ["morning", "noon", "evening"]
+    kinds = re.findall(r"^\| (`.*`) \|", page, re.MULTILINE)
+    for spec in (spec for cell in kinds for spec in re.findall(r"`(.+?)`", cell)):
+        assert followed(tmp_path, f"{HEAD}{PHASE}    write: {spec}\n").steps, spec
+    assert len(kinds) == 8
 
 
 def test_the_schema_refuses_what_is_unknown() -> None:

@@ -13,11 +13,12 @@ from daemon.record.snapshot import Snapshot
 from daemon.results.window import Mark, figures
 from daemon.scenario.model import Event
 
+TOO_LATE = "the phase was over before"
 AROUND = 10.0  # s before and after an event that it is compared with
 
 
 class Happenings:
-    """Runs the events of phases, one after the other, each on a connection of its own."""
+    """Runs the events of phases, each at its time, whatever the others do, on a connection of its own."""
 
     def __init__(
         self,
@@ -46,15 +47,17 @@ class Happenings:
     async def play(self, events: Sequence[tuple[float, Event]], results: list[dict[str, Any]]) -> None:
         """Run events at their times from now on, s; what came of each is added to `results`."""
         began = self._clock.now()
-        for at, event in events:
-            if event.target in (None, self._kind) and self._kind != "null":
-                await self._sleep(began + at - AROUND)
-                before = self._mark()
-                await self._sleep(began + at)
-                results.append(result := {"name": event.name, "at_seconds": at, "sql": event.sql})
-                await self._play(event, before, result)
+        async with asyncio.TaskGroup() as tasks:
+            for at, event in events:
+                if event.target in (None, self._kind) and self._kind != "null":
+                    result = {"name": event.name, "at_seconds": at, "sql": event.sql, "error": TOO_LATE}
+                    results.append(result)
+                    tasks.create_task(self._play(event, began + at, result), name=event.name)
 
-    async def _play(self, event: Event, before: Mark, result: dict[str, Any]) -> None:
+    async def _play(self, event: Event, due: float, result: dict[str, Any]) -> None:
+        await self._sleep(due - AROUND)
+        before = self._mark()
+        await self._sleep(due)
         self._notify("event.begun", name=event.name, sql=event.sql)
         begun = self._mark()
         result["before"] = _impact(before, begun)
