@@ -1,4 +1,4 @@
-"""Reports of whole runs that somebody disturbed: the worst moment is when that was, for the reason that it had."""
+"""Reports of whole runs that somebody disturbed: the worst moment is then, and for that reason."""
 
 import json
 import time
