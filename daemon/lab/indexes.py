@@ -1,4 +1,4 @@
-"""Which index a plan lacks: tables that are read in whole and filtered, and what they are filtered by."""
+"""Which index a plan lacks: tables that are read and then filtered, and what they are filtered by."""
 
 import re
 from collections.abc import Collection, Sequence
@@ -25,6 +25,8 @@ _SKIPPING = re.compile(
     r"SEARCH (?:TABLE )?(?P<name>\w+) USING (?:COVERING )?INDEX \w+ \((?P<terms>ANY\(.*)\)"
 )
 _SKIPPED = re.compile(r"ANY\(\w+\)(?: AND )?")
+# It walks through a range, and finds out row by row which of it is wanted, unless all is.
+_RANGING = re.compile(r"SEARCH (?:TABLE )?(?P<name>\w+) USING [^(]*\([^=]*\)$")
 _SCAN = re.compile(r"SCAN (?:TABLE )?(?P<name>\w+)")
 _AUTOMATIC = re.compile(
     r"SEARCH (?:TABLE )?(?P<name>\w+) USING AUTOMATIC (?:PARTIAL )?(?:COVERING )?INDEX \((?P<terms>[^)]*)\)"
@@ -48,7 +50,7 @@ _LEADING = {
 
 
 class Scan(NamedTuple):
-    """A table that is read in whole.
+    """A table that is read, in whole or in part, to leave most of it out.
 
     Attributes:
         table: its name, as the database takes it.
@@ -125,7 +127,7 @@ def wanted_indexes(scan: Scan, columns: Collection[str]) -> list[Wanted]:
 
 
 def scans_of_sqlite(sql: str, details: Sequence[str]) -> list[Scan]:
-    """Return the whole tables that a plan of SQLite reads where the statement has a condition.
+    """Return the tables of which a plan of SQLite reads more than the statement's condition lets through.
 
     Args:
         sql: the statement; SQLite's plan does not say what it filters by.
@@ -139,7 +141,7 @@ def scans_of_sqlite(sql: str, details: Sequence[str]) -> list[Scan]:
             scans.append(Scan(_table(sql, automatic["name"]), automatic["terms"]))
         elif skipping := _SKIPPING.search(detail):
             scans.append(Scan(_table(sql, skipping["name"]), _SKIPPED.sub("", skipping["terms"])))
-        elif (scan := _SCAN.match(detail)) and condition:
+        elif (scan := _SCAN.match(detail) or _RANGING.match(detail)) and condition:
             scans.append(Scan(_table(sql, scan["name"]), condition, scan["name"]))
     return scans
 

@@ -73,7 +73,7 @@ async def measure(
         except OpError as error:
             if error.error_class == "connection":
                 raise TargetError(f"the target is gone: {error}") from error
-            took = clock.now() - (begun if error.served is None else error.served)
+            took = clock.now() - begun
             found.errors[error.error_class] = found.errors.get(error.error_class, 0) + 1
             found.failure = str(error)
             found.slowest = found.slowest or seen.calls

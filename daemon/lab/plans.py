@@ -80,11 +80,12 @@ async def _postgres(tx: Tx, call: Call, options: str) -> tuple[list[str], list[S
 
 
 def _scans(node: dict[str, Any]) -> Iterator[Scan]:
-    """Yield the whole tables that a plan reads to throw most of it away."""
-    # Without ANALYZE nobody has counted; then the planner had its reasons to filter.
+    """Yield the tables that a plan reads to throw most of it away."""
+    # Without ANALYZE nobody has counted; then it may be so.
     wasteful = node.get("Rows Removed by Filter", 1) > node.get("Actual Rows", 0)
-    if node["Node Type"] == "Seq Scan" and "Filter" in node and wasteful:
-        yield Scan(f'"{node["Schema"]}"."{node["Relation Name"]}"', node["Filter"])
+    if "Filter" in node and "Relation Name" in node and wasteful:
+        conditions = [node[name] for name in ("Filter", "Index Cond", "Recheck Cond") if name in node]
+        yield Scan(f'"{node["Schema"]}"."{node["Relation Name"]}"', " AND ".join(conditions))
     for child in node.get("Plans", ()):
         yield from _scans(child)
 

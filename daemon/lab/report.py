@@ -10,6 +10,7 @@ from daemon.results import readable
 Json = Mapping[str, Any]
 KIND, VERSION = "query-test", 1
 JUDGED = ("mean", "p95")
+TIMEOUT = "timeout"  # class of error of a query that was too slow to have a time
 COLUMNS = ("query", "runs", "rows", "mean", "p50", "p95", "p99", "max", "verdict", "")
 
 
@@ -22,6 +23,7 @@ def query_report(measured: Measured, slow: float) -> dict[str, Any]:
     """
     times = figures(measured.times)
     over = [name for name in JUDGED if times.get(name, 0.0) > slow]
+    over += [TIMEOUT] if TIMEOUT in measured.errors else []
     rows = measured.rows
     return {
         **times,
@@ -46,13 +48,13 @@ def plan_report(plan: Plan) -> dict[str, Any]:
 
 
 def slow_queries(report: Json) -> list[str]:
-    """Return the names of the queries that are slow, those that ran into their time limit included."""
+    """Return the names of the queries that are slow, or ran into their time limit."""
     return [name for name, one in report["queries"].items() if one["slow"]]
 
 
 def failed_queries(report: Json) -> list[str]:
-    """Return the names of the queries of which an iteration failed."""
-    return [name for name, one in report["queries"].items() if one["errors"]]
+    """Return the names of the queries that the database refused, an iteration of them at least."""
+    return [name for name, one in report["queries"].items() if one["errors"].keys() - {TIMEOUT}]
 
 
 def query_rows(report: Json) -> list[list[str]]:
@@ -64,7 +66,7 @@ def _row(name: str, one: Json) -> list[str]:
     verdict, why = "ok", ""
     if one["slow"]:
         verdict, why = "slow", ", ".join(one["slow"])
-    if one["errors"]:
+    if one["errors"].keys() - {TIMEOUT}:
         verdict, why = "fail", readable.listing(one["errors"])
     elif one["rows"] and not one["rows"]["total"]:
         why = "never returned a row"
@@ -104,9 +106,10 @@ def tail_lines(report: Json) -> Iterator[str]:
 
 
 def _complaint(one: Json, slow: float) -> str:
-    over = ", ".join(f"{name} {readable.seconds(one[name])}" for name in one["slow"])
+    over = ", ".join(f"{name} {readable.seconds(one[name])}" for name in one["slow"] if name in JUDGED)
     told = [f"{over}, over {readable.seconds(slow)}"] if over else []
-    return "; ".join([*told, *([one["failure"]] if one["errors"] else [])])
+    errors = [f"{readable.listing(one['errors'])} ({one['failure']})"] if one["errors"] else []
+    return "; ".join([*told, *errors])
 
 
 def _plan_lines(plan: Json) -> Iterator[str]:
