@@ -79,7 +79,7 @@ def test_every_command_explains_itself_with_an_example(
     text = capsys.readouterr().out
     assert main([*command, "-h"]) == 0
     assert capsys.readouterr().out == text
-    assert "Examples:" in text or command == ["config"]
+    assert "Examples:" in text or command in (["config"], ["history"])
     assert f"soakd {' '.join(command)}".strip() in text
 
 

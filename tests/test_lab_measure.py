@@ -17,8 +17,7 @@ from daemon.lab.plans import Plan, explain
 from daemon.lab.pressure import Pressure
 from daemon.lab.report import failed_queries, query_report, slow_queries
 from daemon.lab.watch import Call
-from daemon.ops import Transaction, Tx
-from daemon.workloads.base import query
+from daemon.ops import Transaction, Tx, query
 from tests.marketplace_rig import MINTS, Place, Rig, loaded, place
 from tests.test_marketplace_workload import number
 

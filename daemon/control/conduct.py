@@ -58,9 +58,7 @@ async def conduct(
         ThresholdError: a threshold was not met.
     """
     async with AsyncExitStack() as stack:
-        if settings.summary:
-            check_writable(settings.summary)
-        check_apart(settings)
+        _check_files(settings)
         workload = tables_of(settings, clock)
         settings = plan.fitted(settings, workload.ops)
         screen = Screen(settings, clock)
@@ -68,8 +66,7 @@ async def conduct(
         screen.heard = recording.heard
         screen.open()
         stack.push_async_callback(screen.close)
-        seed = settings.seed if settings.seed is not None else secrets.randbelow(2**32)
-        run = Run(settings, clock, screen.note, seed, programme)
+        run = Run(settings, clock, screen.note, _seed(settings), programme)
         stack.callback(_kill, run.shards)
         await asyncio.gather(*(shard.adopt(own) for shard, own in zip(run.shards, engines, strict=True)))
         thresholds = thresholds_of(settings, workload.ops, programme)
@@ -77,15 +74,10 @@ async def conduct(
         stack.push_async_callback(sampling.close)
         judging = Judging(run, thresholds, ops=workload.ops, samples=sampling.snapshot, notify=screen.note)
         stack.callback(judging.stop)
-        screen.url = await stack.enter_async_context(
-            endpoint(
-                settings,
-                run,
-                workload.ops,
-                (sampling.snapshot, judging.snapshot),
-                edges=edges(every_threshold(thresholds, programme)),
-            )
-        )
+        told = (sampling.snapshot, judging.snapshot)
+        bounds = edges(every_threshold(thresholds, programme))
+        served = endpoint(settings, run, workload.ops, told, edges=bounds)
+        screen.url = await stack.enter_async_context(served)
         screen.prepare()
         ready = asyncio.ensure_future(make_ready(run, workload, signals, screen.note))
         stack.push_async_callback(_cancel, asyncio.create_task(screen.draw(run, judging)))
@@ -104,15 +96,22 @@ async def conduct(
         await _load(run, judging, following, signals)
         books = await _close_books(run, workload, signals)
         await _finish(audit, signals)
-        if books.problem:
-            screen.note("run.unsettled", reason=books.problem, in_doubt=books.total.in_doubt)
         run.enter("finished")
         summary = summarize(run, books, workload.ops, audit) | judging.summary()
-        if following:
-            summary |= following.summary()
+        summary |= following.summary() if following else {}
         recording.finish(summary)
         unwritten = await _tell(screen, settings.summary, summary)
         return verdict(books, audit.problems, judging.complaints(), signals, unwritten)
+
+
+def _check_files(settings: Settings) -> None:
+    if settings.summary:
+        check_writable(settings.summary)
+    check_apart(settings)
+
+
+def _seed(settings: Settings) -> int:
+    return settings.seed if settings.seed is not None else secrets.randbelow(2**32)
 
 
 def _sampling(run: Run, notify: Listener) -> Sampling:
@@ -215,6 +214,13 @@ async def _until(seconds: float, work: asyncio.Future[Any], *events: asyncio.Eve
 
 
 async def _close_books(run: Run, workload: Workload, signals: Signals) -> Books:
+    books = await _settled(run, workload, signals)
+    if books.problem:
+        run.notify("run.unsettled", reason=books.problem, in_doubt=books.total.in_doubt)
+    return books
+
+
+async def _settled(run: Run, workload: Workload, signals: Signals) -> Books:
     accounts = {
         Identity(run.number, shard.number, epoch): account
         for shard in run.shards
