@@ -77,7 +77,7 @@ def test_make_targets_in_the_documentation_exist(page: Path) -> None:
 
 
 def test_commands_in_the_readme_use_flags_that_exist() -> None:
-    known = {flag.name for flag in RUN_FLAGS} | {"--config", "--set", "--run", "--help"}
+    known = {flag.name for flag in RUN_FLAGS} | {"--config", "--set", "--run", "--help", "--format"}
     typed = [line for line in shell_lines(README) if "soakd " in line]
     assert typed
     for line in typed:
