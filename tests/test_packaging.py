@@ -20,6 +20,7 @@ RUNTIME, DEVELOPMENT = ROOT / "requirements.lock", ROOT / "requirements-dev.lock
 LOCKS = pytest.mark.parametrize("lock", [RUNTIME, DEVELOPMENT], ids=lambda path: path.name)
 # Distributions whose package has another name.
 IMPORTED_AS = {
+    "sqlite_utils": "sqlite-utils",
     "prometheus_client": "prometheus-client",
     "psycopg_pool": "psycopg-pool",
     "pydantic_settings": "pydantic-settings",

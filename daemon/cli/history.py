@@ -12,8 +12,7 @@ import typer
 from daemon.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
-    from sqlite_utils import Database
-
+    from daemon.history.file import History
     from daemon.history.read import Kept
 
 FILE = typer.Option("--file", metavar="FILE", help="The history; else the configuration says it.")
@@ -27,6 +26,14 @@ File = Annotated[Path | None, FILE]
 Config = Annotated[Path | None, CONFIG]
 AsJson = Annotated[bool, AS_JSON]
 
+_EXAMPLES = """Examples:
+
+soakd history list
+
+soakd history show last
+
+soakd history delete last-1
+"""
 _LIST_EXAMPLES = """Examples:
 
 soakd history list --limit 10
@@ -56,7 +63,9 @@ soakd history export last --format db --output one-run.db
 def register(app: typer.Typer) -> None:
     """Add the group of commands."""
     group = typer.Typer(
-        no_args_is_help=True, help="Look at the runs of the past, name, compare, export them."
+        no_args_is_help=True,
+        help="Look at the runs of the past, name, compare, export them.",
+        epilog=_EXAMPLES,
     )
     group.command("list", epilog=_LIST_EXAMPLES)(show_list)
     group.command()(show)
@@ -68,7 +77,7 @@ def register(app: typer.Typer) -> None:
 
 
 @contextmanager
-def opened(file: Path | None, config: Path | None) -> Iterator["Database"]:
+def opened(file: Path | None, config: Path | None) -> Iterator["History"]:
     """Open the history that was asked for.
 
     Raises:

@@ -12,6 +12,8 @@ from daemon.errors import UsageError
 from daemon.history import owner
 from daemon.history.schema import upgrade
 
+History = Database
+"""An open history, for those who do not know what it is made with."""
 BUSY = 5.0  # s to wait for another run that writes into the same file
 
 
