@@ -202,7 +202,7 @@ class _Lingering:
         self._backend = backend
         self._done, self._go_on = asyncio.Event(), asyncio.Event()
         self._commits = False
-        self._left: asyncio.Task[Timed] | None = None
+        self._left: asyncio.Future[Timed] | None = None
 
     async def transact(self, work: Transaction) -> Timed:
         if not self.lingers:
@@ -216,7 +216,7 @@ class _Lingering:
                 raise OpError("other", "rolled back")
 
         self.lingers = False
-        self._left = asyncio.create_task(self._backend.transact(Transaction(linger, read_only=False)))
+        self._left = asyncio.ensure_future(self._backend.transact(Transaction(linger, read_only=False)))
         await self._done.wait()
         raise OpError("connection", "cut off", in_doubt=True)
 
