@@ -11,6 +11,7 @@ from daemon import __version__
 COMMANDS: Mapping[str, str] = {
     "run": "daemon.cli.run",
     "seed": "daemon.cli.seed",
+    "workloads": "daemon.cli.workloads",
     "check": "daemon.cli.check",
     "config": "daemon.cli.config",
     "verify": "daemon.cli.verify",
