@@ -1,4 +1,4 @@
-"""`soakd workloads`: all that is in the registry is told, in tables and as JSON, with the settings applied."""
+"""`soakd workloads`: all that is in the registry is told, in tables and as JSON, as it is with settings."""
 
 import json
 import subprocess
