@@ -114,6 +114,18 @@ def pgbench_inserts(running: LocalServer, url: str, script: Path, seconds: float
         "message": message,
         "attributes": attributes,
     }
+    return pgbench_file(running, url, script, variables, seconds, clients)
+
+
+def pgbench_file(
+    running: LocalServer,
+    url: str,
+    script: Path,
+    variables: Mapping[str, object],
+    seconds: float,
+    clients: int,
+) -> float:
+    """Return the transactions per second of a script of one's own."""
     defined = [part for name, value in variables.items() for part in ("-D", f"{name}={value}")]
     return _pgbench(running, url, ["-f", str(script), *defined], seconds, clients)
 

@@ -13,6 +13,7 @@ COMMANDS: Mapping[str, str] = {
     "seed": "daemon.cli.seed",
     "query-test": "daemon.cli.query_test",
     "scenarios": "daemon.cli.scenarios",
+    "workloads": "daemon.cli.workloads",
     "check": "daemon.cli.check",
     "config": "daemon.cli.config",
     "verify": "daemon.cli.verify",
