@@ -24,7 +24,6 @@ IMPORTED_AS = {
     "prometheus_client": "prometheus-client",
     "psycopg_pool": "psycopg-pool",
     "pydantic_settings": "pydantic-settings",
-    "sqlite_utils": "sqlite-utils",
     "yaml": "pyyaml",
 }
 TYPES = "_typeshed"  # known to type checkers alone
