@@ -15,7 +15,7 @@ from daemon.control import plan
 from daemon.control.endpoint import endpoint
 from daemon.control.engines import EngineProcess
 from daemon.control.following import Following
-from daemon.control.judging import Judging, edges, every_threshold, thresholds_of
+from daemon.control.judging import Judging, thresholds_of
 from daemon.control.recount import tables_of
 from daemon.control.reset import reset
 from daemon.control.run import Run
@@ -62,7 +62,7 @@ async def conduct(
         stack.callback(_kill, run.shards)
         await asyncio.gather(*(shard.adopt(own) for shard, own in zip(run.shards, engines, strict=True)))
         workload = tables_of(settings, clock)
-        thresholds = thresholds_of(settings, workload.ops, programme)
+        thresholds = thresholds_of(settings, workload.ops, programme)  # refused before anything is touched
         sampling = Sampling(
             make_collectors(run, screen.note),
             interval=settings.samplers.interval,
@@ -75,20 +75,11 @@ async def conduct(
         judging = Judging(run, thresholds, ops=workload.ops, samples=sampling.snapshot, notify=screen.note)
         stack.callback(judging.stop)
         screen.url = await stack.enter_async_context(
-            endpoint(
-                settings,
-                run,
-                workload.ops,
-                (sampling.snapshot, judging.snapshot),
-                edges=edges(every_threshold(thresholds, programme)),
-            )
+            endpoint(settings, run, workload.ops, (sampling.snapshot, judging.snapshot), judging.edges)
         )
         screen.prepare()
-        ready = asyncio.ensure_future(_make_ready(run, workload))
         stack.push_async_callback(_cancel, asyncio.create_task(screen.draw(run, judging)))
-        await _until(0, ready, signals.abort)
-        if not ready.done():
-            await _cancel(ready)
+        if not await _made_ready(run, workload, signals):
             return 128 + signals.second
         screen.begin(run)
         sampling.start()  # waits for nothing: monitoring must never keep the load from starting
@@ -98,9 +89,8 @@ async def conduct(
         if books.problem:
             screen.note("run.unsettled", reason=books.problem, in_doubt=books.total.in_doubt)
         run.enter("finished")
-        summary = summarize(run, books, workload.ops) | judging.summary()
-        if programme and following:
-            summary |= {"scenario": programme.name, "phases": following.results}
+        followed = following.summary() if following else {}
+        summary = summarize(run, books, workload.ops) | judging.summary() | followed
         await screen.end(summary)
         if settings.summary:
             write_summary(settings.summary, summary)
@@ -117,6 +107,16 @@ async def _cancel(task: asyncio.Future[Any]) -> None:
     await asyncio.wait({task})
     if not task.cancelled():
         task.exception()  # looked at, so that nobody complains; what it was about is over
+
+
+async def _made_ready(run: Run, workload: Workload, signals: Signals) -> bool:
+    """Prepare everything; False when a second signal came first."""
+    ready = asyncio.ensure_future(_make_ready(run, workload))
+    await _until(0, ready, signals.abort)
+    if ready.done():
+        return True
+    await _cancel(ready)
+    return False
 
 
 async def _make_ready(run: Run, workload: Workload) -> None:

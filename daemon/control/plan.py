@@ -40,7 +40,6 @@ def engine_plan(
     shard, shards, pools, batch = identity.shard, settings.shards, settings.pools, settings.batch
     writers = share(pools.writers, shard, shards)
     readers = share(pools.readers, shard, shards)
-    kind, _, _ = parse_target(settings.target.get_secret_value())
     return EnginePlan(
         identity=identity,
         seed=f"{seed}/{shard}/{identity.epoch}",
@@ -72,18 +71,23 @@ def engine_plan(
                 pace=paces.get("reader"),
             ),
         },
-        batch=BatchPolicy(
-            size=batch.size,
-            timeout=batch.timeout,
-            capacity=max(batch.size, share(batch.queue_size, shard, shards)),
-            flushers=batch.flushers if kind == "postgres" else 1,
-            retry_initial=batch.retry.initial,
-            retry_cap=batch.retry.cap,
-            retry_budget=batch.retry.budget,
-        ),
+        batch=_batch_policy(settings, shard),
         existing=existing,
         drain_timeout=batch.drain_timeout,
         recording=recording,
+    )
+
+
+def _batch_policy(settings: Settings, shard: int) -> BatchPolicy:
+    batch, kind = settings.batch, parse_target(settings.target.get_secret_value()).kind
+    return BatchPolicy(
+        size=batch.size,
+        timeout=batch.timeout,
+        capacity=max(batch.size, share(batch.queue_size, shard, settings.shards)),
+        flushers=batch.flushers if kind == "postgres" else 1,
+        retry_initial=batch.retry.initial,
+        retry_cap=batch.retry.cap,
+        retry_budget=batch.retry.budget,
     )
 
 
