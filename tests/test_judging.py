@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from daemon.config.settings import Settings
-from daemon.control.judging import Judging, edges, thresholds_of
+from daemon.control.judging import Judging, thresholds_of
 from daemon.control.run import Run
 from daemon.errors import UsageError
 from daemon.judge.profiles import PROFILES, expand
@@ -168,5 +168,5 @@ def test_a_profile_fits_every_target(name: str, target: str) -> None:
 
 
 def test_times_of_thresholds_are_edges_of_histograms() -> None:
-    found = expand(["response.writer.p99 < 123ms", "errors.rate < 1%", "commit.max < 7ms for 1m"])
-    assert edges(found) == [0.123, 0.007]
+    played = Played("response.writer.p99 < 123ms", "errors.rate < 1%", "commit.max < 7ms for 1m")
+    assert played.judging.edges == [0.123, 0.007]

@@ -15,7 +15,7 @@ from daemon.control.endpoint import endpoint
 from daemon.control.engines import EngineProcess
 from daemon.control.following import Following
 from daemon.control.invariants import Audit, Limits
-from daemon.control.judging import Judging, edges, every_threshold, thresholds_of
+from daemon.control.judging import Judging, thresholds_of
 from daemon.control.preparing import make_ready
 from daemon.control.recording import Recording, check_apart
 from daemon.control.recount import tables_of
@@ -75,15 +75,11 @@ async def conduct(
         judging = Judging(run, thresholds, ops=workload.ops, samples=sampling.snapshot, notify=screen.note)
         stack.callback(judging.stop)
         told = (sampling.snapshot, judging.snapshot)
-        bounds = edges(every_threshold(thresholds, programme))
-        served = endpoint(settings, run, workload.ops, told, edges=bounds)
+        served = endpoint(settings, run, workload.ops, told, judging.edges)
         screen.url = await stack.enter_async_context(served)
         screen.prepare()
-        ready = asyncio.ensure_future(make_ready(run, workload, signals, screen.note))
         stack.push_async_callback(_cancel, asyncio.create_task(screen.draw(run, judging)))
-        await _until(0, ready, signals.abort)
-        if not ready.done():
-            await _cancel(ready)
+        if not await _made_ready(run, workload, signals):
             return 128 + signals.second
         audit = _audit(run, screen.note)
         stack.push_async_callback(audit.close)
@@ -165,6 +161,16 @@ async def _cancel(task: asyncio.Future[Any]) -> None:
     await asyncio.wait({task})
     if not task.cancelled():
         task.exception()  # looked at, so that nobody complains; what it was about is over
+
+
+async def _made_ready(run: Run, workload: Workload, signals: Signals) -> bool:
+    """Prepare everything; False when a second signal came first."""
+    ready = asyncio.ensure_future(make_ready(run, workload, signals, run.notify))
+    await _until(0, ready, signals.abort)
+    if ready.done():
+        return True
+    await _cancel(ready)
+    return False
 
 
 async def _load(run: Run, judging: Judging, following: Following | None, signals: Signals) -> None:

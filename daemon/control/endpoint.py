@@ -22,8 +22,7 @@ async def endpoint(
     run: Run,
     ops: Sequence[OpSpec],
     further: Sequence[Callable[[], Snapshot]],
-    *,
-    edges: Sequence[float] = (),
+    edges: Sequence[float],
 ) -> AsyncIterator[str]:
     """Serve /metrics, /healthz and /readyz while the context is open; gives the address.
 

@@ -26,7 +26,7 @@ class Following:
     """Goes through the steps of a programme, and keeps what came of each."""
 
     def __init__(self, run: Run, programme: Programme, judging: Judging, notify: Notify) -> None:
-        self.results: list[dict[str, Any]] = []
+        self._results: list[dict[str, Any]] = []
         self._run = run
         self._programme = programme
         self._judging = judging
@@ -38,6 +38,10 @@ class Following:
             clock=run.clock,
             notify=notify,
         )
+
+    def summary(self) -> dict[str, Any]:
+        """Return the sections `scenario` and `phases` of a summary."""
+        return {"scenario": self._programme.name, "phases": self._results}
 
     async def follow(self, wait: Wait) -> None:
         """Go through all steps, or until the run is over."""
@@ -67,7 +71,7 @@ class Following:
         await asyncio.gather(*(shard.look(LOOK_WITHIN) for shard in run.shards))
         thresholds = self._judging.leave()
         self._notify("phase.ended", name=step.name, seconds=round(seconds, 3))
-        self.results.append(
+        self._results.append(
             {
                 "name": step.name,
                 "begun_seconds": round(begun - run.measured_from, 3),

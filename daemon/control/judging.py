@@ -65,6 +65,7 @@ class Judging:
         self.state = State()
         self.failed = asyncio.Event()
         self._run = run
+        self._every = every_threshold(thresholds, run.programme)
         self._assessment = Assessment(thresholds)
         self._phase: _Phase | None = None
         self._phases: list[_Phase] = []
@@ -80,6 +81,11 @@ class Judging:
         nothing = zeros(ops, run.settings.shards, backend)
         self._zeros = Snapshot(nothing.counters, nothing.gauges)
         self._jobs = Jobs()
+
+    @property
+    def edges(self) -> list[float]:
+        """The times that thresholds are about, s."""
+        return [threshold.value for threshold in self._every if threshold.kind == "seconds"]
 
     @property
     def judged(self) -> Sequence[Judged]:
@@ -250,8 +256,3 @@ def every_threshold(thresholds: Sequence[Threshold], programme: Programme | None
     """Return those of a run and of the steps of its programme."""
     steps = programme.steps if programme else ()
     return list(chain(thresholds, *(step.thresholds for step in steps)))
-
-
-def edges(thresholds: Sequence[Threshold]) -> list[float]:
-    """Return the times that thresholds are about, s."""
-    return [threshold.value for threshold in thresholds if threshold.kind == "seconds"]

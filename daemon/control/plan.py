@@ -65,8 +65,7 @@ def engine_plan(
 
 
 def _batch_policy(settings: Settings, shard: int) -> BatchPolicy:
-    batch = settings.batch
-    kind, _, _ = parse_target(settings.target.get_secret_value())
+    batch, kind = settings.batch, parse_target(settings.target.get_secret_value()).kind
     return BatchPolicy(
         size=batch.size,
         timeout=batch.timeout,

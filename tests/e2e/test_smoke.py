@@ -121,7 +121,10 @@ def promtool_approves(page: str) -> None:
 
 def test_the_last_figures_at_metrics_are_those_of_the_summary(soakd: Start, database: str) -> None:
     """A lock on the accounts holds the end of the run back, so that there is time to look."""
-    run = soakd("--target", database, "--duration", "1s", "--sample-interval", "200ms").started()
+    run = soakd(
+        "--target", database, "--duration", "1s", "--sample-interval", "200ms",
+        "--threshold", "errors.rate < 1%",
+    ).started()  # fmt: skip
     with psycopg.connect(database) as connection:
         connection.execute("LOCK TABLE soakd.accounts IN ACCESS EXCLUSIVE MODE")
         eventually(lambda: None if run.engines else True, 20, "the end of the engines")
@@ -139,7 +142,7 @@ def test_the_last_figures_at_metrics_are_those_of_the_summary(soakd: Start, data
 def test_every_metric_of_sqlite_has_a_value(soakd: Start, tmp_path: Path) -> None:
     """Checkpoints, waits, held reads, a pinned reader: a run with a tiny WAL has them all."""
     run = soakd(
-        "--target", f"sqlite:///{tmp_path}/load.db", "--duration", "0",
+        "--target", f"sqlite:///{tmp_path}/load.db", "--duration", "0", "--threshold", "errors.rate < 1%",
         *settings(sqlite__checkpoint_pages=10, sqlite__wal_limit="64KiB", sqlite__pinned_reader="300ms"),
     ).started()  # fmt: skip
     moved: set[str] = set()
