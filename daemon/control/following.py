@@ -49,10 +49,6 @@ class Following:
             if not await self._step(step, wait):
                 return
 
-    def summary(self) -> dict[str, Any]:
-        """Return what belongs into the summary."""
-        return {"scenario": self._programme.name, "phases": self.results}
-
     async def _step(self, step: Step, wait: Wait) -> bool:
         run, begun, before = self._run, self._run.clock.now(), self._run.snapshot()
         run.begin_step(step)
