@@ -42,7 +42,6 @@ class Recording:
         self._began = clock.now()
         self._run: Run | None = None
         self._samples: Callable[[], Snapshot] = Snapshot
-        self._judgements: tuple[Judgement, ...] = ()
         self._chronicle: Chronicle | None = None
 
     def heard(self, event: str, facts: Mapping[str, object]) -> None:
@@ -55,12 +54,6 @@ class Recording:
         if self._chronicle:
             details = log.redact_event(None, "", dict(event.details))
             self._chronicle.note(event._replace(details=details))
-
-    def judge(self, judgements: tuple[Judgement, ...]) -> None:
-        """Write down what the thresholds have come to so far; the last word counts for the verdict."""
-        self._judgements = judgements
-        if self._chronicle:
-            self._chronicle.judge(judgements)
 
     def begin(self, run: Run, samples: Callable[[], Snapshot]) -> None:
         """Begin with the load; opens the file in a thread of its own and returns at once."""
@@ -90,15 +83,16 @@ class Recording:
         """Write down how the run has ended."""
         if self._run is None or self._chronicle is None:
             return
+        judgements = judged(summary)
         self._chronicle.finish(
             Ending(
                 at=self._elapsed(),
                 stop_reason=self._run.stop_reason,
-                verdict=verdict(summary, self._judgements),
+                verdict=verdict(summary, judgements),
                 summary=summary,
                 measured=self._run.measured(),
                 environment={"postgres settings": dict(self._run.server_settings or {})},
-                judgements=self._judgements,
+                judgements=judgements,
             )
         )
         self._run = None  # it is over: no more looks
@@ -140,7 +134,7 @@ class Recording:
             backend=parse_target(settings.target.get_secret_value()).kind,
             target=settings.public()["target"],
             workload=settings.workload,
-            scenario=None,
+            scenario=run.programme.name if run.programme else None,
             config=settings.public(),
             started=self._clock.wall(),
             environment=fingerprint(run),
@@ -167,9 +161,33 @@ def fingerprint(run: Run) -> dict[str, dict[str, str]]:
     }
 
 
+def judged(summary: Mapping[str, Any]) -> tuple[Judgement, ...]:
+    """Return what became of the thresholds of the run, and then of those of its phases."""
+    found = [("", one) for one in summary.get("thresholds", ())]
+    found += [
+        (f"{phase['name']}: ", one) for phase in summary.get("phases", ()) for one in phase["thresholds"]
+    ]
+    return tuple(
+        Judgement(
+            name=f"{where}{one['threshold']}",
+            expression=one["threshold"],
+            verdict=one["verdict"],
+            ok=one["ok"],
+            unit=one["unit"],
+            value=one["value"],
+            worst=one["worst"],
+            at=one["worst_at_seconds"],
+            found=one["found"],
+            details=one,
+        )
+        for where, one in found
+    )
+
+
 def verdict(summary: Mapping[str, Any], judgements: tuple[Judgement, ...]) -> str:
-    """Return `failed` where acknowledged rows are lost or a threshold failed, else `passed` or `unjudged`."""
-    if summary["rows"]["lost"] or not all(one.ok for one in judgements):
+    """Return `failed` for lost rows, violated invariants and failed thresholds, else `passed` or `unjudged`."""
+    violated = any(one["violations"] for one in summary.get("invariants", {}).values())
+    if summary["rows"]["lost"] or violated or not all(one.ok for one in judgements):
         return "failed"
     return "passed" if judgements else "unjudged"
 
