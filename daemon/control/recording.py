@@ -185,7 +185,7 @@ def judged(summary: Mapping[str, Any]) -> tuple[Judgement, ...]:
 
 
 def verdict(summary: Mapping[str, Any], judgements: tuple[Judgement, ...]) -> str:
-    """Return `failed` for lost rows, violated invariants and failed thresholds, else `passed` or `unjudged`."""
+    """Return `failed` where something is lost, violated or not met, else `passed` or `unjudged`."""
     violated = any(one["violations"] for one in summary.get("invariants", {}).values())
     if summary["rows"]["lost"] or violated or not all(one.ok for one in judgements):
         return "failed"
