@@ -15,7 +15,7 @@ from tests.test_backend_contract import postgres_backend, sqlite_backend
 from tests.test_backend_script import on
 from tests.test_sql_workload import look, made
 
-PAGE = (Path(__file__).parent.parent / "docs" / "sql-workload.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parent.parent / "docs" / "workloads" / "sql.md").read_text(encoding="utf-8")
 EXAMPLES = dict(re.findall(r"<!-- example: (\w+) -->\n```\w+\n(.*?)```", PAGE, re.DOTALL))
 ERRORS = re.findall(r"^soakd: error: (.*)$", PAGE, re.MULTILINE)
 TIMES = 30

@@ -184,7 +184,7 @@ class Sql(Section):
 
     path: Path | None = Field(
         None,
-        description="A script, a YAML file, or a folder of both; docs/sql-workload.md has examples.",
+        description="A script, a YAML file, or a folder of both; docs/workloads/sql.md has examples.",
         examples=["deposit.sql", "shop.yaml", "scripts/"],
     )
     script: Literal["tpcb-like", "simple-update", "select-only"] | None = Field(
