@@ -131,33 +131,6 @@ FIRST = Row(
 )
 
 # One scale for a tile of two kinds: the states are 0 to 2, thresholds 3 and 4.
-VERDICT = Row(
-    "What does soakd itself make of it?",
-    (
-        Stat(
-            "State and thresholds",
-            "Stressed: queue above 90 %, errors above 1 %, p95 above 100 ms or rising, or a rate that falls "
-            "behind. Overloaded: queue full, time-outs, p95 above a second, or half of the rate lost. The "
-            "log says which rule, and what to do about it. Beside it the thresholds of the run: one that is "
-            "failed at the end makes exit code 4.",
-            "none",
-            (
-                Query(highest("soakd_state"), "{{instance}}"),
-                Query(f"{select('soakd_threshold_ok')} + 3", "{{threshold}} · {{instance}}"),
-            ),
-            words={
-                0: ("healthy", GOOD),
-                1: ("stressed", WARN),
-                2: ("OVERLOADED", BAD),
-                3: ("FAILED", BAD),
-                4: ("met", GOOD),
-            },
-            none="no run",
-            width=24,
-        ),
-    ),
-)
-
 THROUGHPUT = Row(
     "Does the database hold the load?",
     (
@@ -350,5 +323,5 @@ PAGE = Page(
     marker="soakd_build_info",
     instance="soakd",
     choices=("pool", "op"),
-    rows=(FIRST, VERDICT, THROUGHPUT, LATENCY, FAILURES, BATCHES),
+    rows=(FIRST, THROUGHPUT, LATENCY, FAILURES, BATCHES),
 )

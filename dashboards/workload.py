@@ -1,7 +1,7 @@
 """The dashboard of what a workload does beside its operations: is the data right, and does all follow?"""
 
-from dashboards.panels import BAD, GOOD, LIMIT, WARN, Lines, Page, Query, Row, Stat, rising
-from dashboards.promql import growth, highest, rate, some, total
+from dashboards.panels import BAD, GOOD, LIMIT, WARN, Lines, Page, Query, Row, Stat, percentiles, rising
+from dashboards.promql import growth, highest, rate, select, some, total
 
 ANSWERED, UNANSWERED = 'result=~"ok|violated"', 'result=~"timeout|error"'
 OK, REJECTED, RAN = 'outcome="ok"', 'outcome="rejected"', 'outcome!="dropped"'
@@ -76,6 +76,33 @@ FIRST = Row(
         ),
     ),
 )
+VERDICT = Row(
+    "What does soakd itself make of it?",
+    (
+        Stat(
+            "State and thresholds",
+            "Stressed: queue above 90 %, errors above 1 %, p95 above 100 ms or rising, or a rate that falls "
+            "behind. Overloaded: queue full, time-outs, p95 above a second, or half of the rate lost. The "
+            "log says which rule, and what to do about it. Beside it the thresholds of the run: one that is "
+            "failed at the end makes exit code 4.",
+            "none",
+            (
+                Query(highest("soakd_state"), "{{instance}}"),
+                Query(f"{select('soakd_threshold_ok')} + 3", "{{threshold}} · {{instance}}"),
+            ),
+            words={
+                0: ("healthy", GOOD),
+                1: ("stressed", WARN),
+                2: ("OVERLOADED", BAD),
+                3: ("FAILED", BAD),
+                4: ("met", GOOD),
+            },
+            none="no run",
+            width=24,
+        ),
+    ),
+)
+
 DATA = Row(
     "Is the data right, and does all follow?",
     (
@@ -122,6 +149,25 @@ DATA = Row(
             none="no consumers in this workload",
             width=6,
         ),
+        Lines(
+            "How soon is an event seen?",
+            "Time from an event being accepted to its being visible to a reader, by canaries: events of "
+            "soakd's own that are sent now and then and asked for until they are there.",
+            "s",
+            percentiles("soakd_canary_visible_seconds"),
+            none="no canaries in this workload",
+            log=True,
+            width=12,
+        ),
+        Lines(
+            "Which canaries were never seen?",
+            "Canaries per second that nobody saw in time: the database was away, or events are lost.",
+            "ops",
+            (Query(some(rate("soakd_canaries_lost_total")), "lost · {{instance}}", BAD),),
+            bars=True,
+            none="none",
+            width=12,
+        ),
     ),
 )
 
@@ -133,5 +179,5 @@ PAGE = Page(
     marker="soakd_invariant_violations",
     instance="soakd-ledger",
     choices=("pool", "op"),
-    rows=(FIRST, DATA),
+    rows=(FIRST, VERDICT, DATA),
 )

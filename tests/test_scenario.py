@@ -89,7 +89,7 @@ def test_names_lead_to_shipped_ones_and_paths_to_files(tmp_path: Path) -> None:
     assert find("sustained").name == "sustained"
     with pytest.raises(UsageError, match="did you mean sustained"):
         find("sustaned")
-    with pytest.raises(UsageError, match="cannot read the scenario: No such file"):
+    with pytest.raises(UsageError, match="cannot be read: No such file"):
         find(str(tmp_path / "none.yaml"))
 
 

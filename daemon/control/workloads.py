@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Sequence
+from functools import partial
 from random import Random
 from typing import Any, NamedTuple
 
@@ -131,4 +132,5 @@ def _tables(schemas: Sequence[Schema]) -> Sequence[Entry]:
 
 
 def _first_line(check: object) -> str:
-    return (inspect.getdoc(check) or "").partition("\n")[0]
+    named = check.func if isinstance(check, partial) else check
+    return (inspect.getdoc(named) or "").partition("\n")[0]

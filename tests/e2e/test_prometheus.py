@@ -65,6 +65,18 @@ OPTIONAL: frozenset[Place] = frozenset(
         ("host-and-generator", "Do tasks have to wait?", "B"),
         ("host-and-generator", "Does its memory grow?", "C"),
         ("host-and-generator", "Does its memory grow?", "D"),
+        # Consumers and canaries belong to other workloads than the one that is watched here.
+        ("workload", "Farthest behind", "A"),
+        ("workload", "Rows consumed", "A"),
+        ("workload", "Failed steps", "A"),
+        ("workload", "How far behind are the consumers?", "A"),
+        ("workload", "How fast are they, and what fails?", "A"),
+        ("workload", "How fast are they, and what fails?", "B"),
+        ("workload", "How soon is an event seen?", "A"),
+        ("workload", "How soon is an event seen?", "B"),
+        ("workload", "How soon is an event seen?", "C"),
+        ("workload", "Which canaries were never seen?", "A"),
+        ("workload", "Are the checks made?", "A"),
     }
 )
 # What panels say of the faults, as the labels of a series that is above 0 at some time.

@@ -174,7 +174,7 @@ def _run_on_sqlite(folder: Path, address: str, file: Path) -> Iterator[Soakd]:
 
 @contextmanager
 def _run(folder: Path, address: str, target: str, *arguments: str) -> Iterator[Soakd]:
-    sampled = ("--sample-interval", "1s")
+    sampled = ("--sample-interval", "1s", "--threshold", "response.reader.p50 < 1h")
     run = Soakd(
         folder, "--listen", address, "--target", target, "--duration", "0", *sampled, *arguments
     )  # fmt: skip
