@@ -42,9 +42,7 @@ OP_KEYS = {
 # What a plain run cannot show; each has a test of its own that makes what it takes.
 NEEDS_A_STANDBY = {"soakd_pg_replication_lag_bytes", "soakd_pg_replication_lag_seconds"}
 NEEDS_THE_EXTENSION = {name for name in POSTGRES if name.startswith("soakd_pg_statement_")}
-OTHERS = {
-    name for name in WORKLOADS if name.startswith(("soakd_consumer_", "soakd_canar"))
-}  # `events` has none
+OTHERS = {name for name in WORKLOADS if not name.startswith("soakd_invariant_")}  # `events` has none
 EXPECTED = {
     "sqlite": METRICS.keys() - POSTGRES.keys() - HOST.keys() - OTHERS,
     "postgresql": METRICS.keys()
