@@ -18,13 +18,13 @@ phases:
     read: {ramp: {from: 0, to: 100}}
     thresholds: ["rate.writer < 60", "rate.writer > 1000000 optional"]
   - name: fast
-    duration: 3s
+    duration: 4s
     write: {steps: {rates: [100, 300]}}
     readers: 1
     read: closed
     events:
-      - {at: 1s, name: note, sql: SELECT 1}
-      - {at: 1s, name: wrong, sql: SELEKT 1}
+      - {at: 500ms, name: note, sql: SELECT 1}
+      - {at: 500ms, name: wrong, sql: SELEKT 1}
 """
 
 
@@ -58,8 +58,8 @@ def test_a_load_changes_from_phase_to_phase_and_each_has_its_figures(
     assert (slow["name"], fast["name"], slow["complete"], fast["complete"]) == ("slow", "fast", True, True)
     assert [judged["verdict"] for judged in slow["thresholds"]] == ["pass", "fail"]
     assert slow["pools"]["writer"]["target_rate"] == 50
-    assert slow["pools"]["writer"]["achieved_rate"] == pytest.approx(50, rel=0.2)
-    assert fast["pools"]["writer"]["achieved_rate"] == pytest.approx(200, rel=0.2)
+    assert slow["pools"]["writer"]["achieved_rate"] == pytest.approx(50, rel=0.35)
+    assert fast["pools"]["writer"]["achieved_rate"] == pytest.approx(200, rel=0.35)
     assert fast["pools"]["reader"]["loop"] == "closed"
     note, wrong = fast["events"]
     assert (note["name"], note["error"]) == ("note", None)
@@ -69,7 +69,7 @@ def test_a_load_changes_from_phase_to_phase_and_each_has_its_figures(
     writer = summary["pools"]["writer"]
     counted = [phase["pools"]["writer"]["ok"] for phase in summary["phases"]]
     assert writer["ok"] == pytest.approx(sum(counted), rel=0.05)
-    assert writer["target_rate"] == pytest.approx(140, rel=0.1)
+    assert writer["target_rate"] == pytest.approx(150, rel=0.1)
     assert balanced(summary["rows"])
     assert sum(check.stored for check in verified(target)) == summary["rows"]["committed"]
 
