@@ -221,6 +221,11 @@ def test_the_books_are_closed_with_the_summary_and_the_judgements(db: Database) 
     past.texts["77"] = "COPY soakd.events FROM STDIN"
     writer.look(past.look())
     judged = Judgement("writes", "response.writer.p99 < 5ms", "fail", ok=False, worst=0.02, at=0.5)
+    past.at = 1.5
+    writer.look(past.look()._replace(judgements=(judged._replace(verdict="pass", ok=True),)))
+    assert [(row["name"], row["verdict"]) for row in rows(db, "thresholds", order="name")] == [
+        ("writes", "pass")
+    ]
     writer.finish(
         ending(2.0, verdict="failed", summary={"run_id": "x"}, measured=past.engine, judgements=(judged,))
     )

@@ -6,6 +6,7 @@ import pytest
 
 from daemon.config.settings import Settings
 from daemon.control.judging import Judging, thresholds_of
+from daemon.control.recording import judged
 from daemon.control.run import Run
 from daemon.errors import UsageError
 from daemon.judge.profiles import PROFILES, expand
@@ -73,6 +74,25 @@ def test_a_threshold_that_fails_and_is_met_again_is_told_both_times() -> None:
     played.end()
     assert played.judging.complaints() == []
     assert not played.judging.failed.is_set()
+
+
+def test_judgements_tell_the_phase_and_count_their_times_from_the_beginning_of_the_run() -> None:
+    """The worst moment of a phase is as long after the beginning as the phase began, and a bit more."""
+    played = Played("response.writer.p50 < 100ms")
+    began = played.clock.time - 30.0  # the measured part came after a warm-up of 30 s
+    played.begin()
+    played.second(takes=0.5)
+    played.judging.enter("night", expand(["rate.writer > 150"]))
+    played.second(writes=100)
+    played.second(writes=200)
+    run, night = judged(played.judging.parts, began)
+    assert (run.name, run.verdict) == ("response.writer.p50 < 100ms", "pass")
+    assert run.at == pytest.approx(31.0)
+    assert (night.name, night.expression) == ("night: rate.writer > 150", "rate.writer > 150")
+    assert night.worst == pytest.approx(100.0)
+    assert night.at == pytest.approx(32.0)
+    played.judging.leave()
+    assert [one.name for one in judged(played.judging.parts, began)] == [run.name, night.name]
 
 
 def test_the_last_look_is_at_what_the_measured_part_ended_with() -> None:

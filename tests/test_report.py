@@ -147,11 +147,12 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Record:
     past = Past()
     past.ops("writer", 100, 0.01)
     past.ops("reader", 100, 0.0005)
+    slow = "response.writer.p99 < 20ms"
     judged = (
-        Judgement("a", "response.writer.p99 < 20ms", "fail", ok=False, value=0.05, at=30.0, found="50ms"),
-        Judgement("b", "errors.rate < 1%", "pass", ok=True, unit="share", value=0.0, found="0 %"),
-        Judgement("c", "pg.cache_hit > 99%", "no data", ok=True, found="no data"),
-    )  # fmt: skip
+        Judgement(slow, slow, "fail", ok=False, value=0.05, at=30.0, found="50ms"),
+        Judgement("night: errors.rate < 1%", "errors.rate < 1%", "pass", ok=True, value=0.0, found="0 %"),
+        Judgement("pg.cache_hit > 99%", "pg.cache_hit > 99%", "no data", ok=True, found="no data"),
+    )
     end = Ending(60.0, "duration", "failed", summarized(past.engine), past.engine, {}, judged)
     return lived(folder, slow=lambda second: 20.0 if second == 31 else 1.0, each=each, end=end)
 

@@ -86,7 +86,7 @@ async def conduct(
         screen.begin(run)
         sampling.start()  # waits for nothing: monitoring must never keep the load from starting
         audit.start()
-        recording.begin(run, sampling.snapshot)
+        recording.begin(run, sampling.snapshot, lambda: judging.parts)
         stack.push_async_callback(recording.close)
         following = Following(run, programme, judging, screen.note) if programme else None
         await _load(run, judging, following, signals)

@@ -30,6 +30,20 @@ EVERY = 1.0  # s between two looks
 CHANGES = 100  # changes of the state that a summary tells, the last ones
 
 
+class Part(NamedTuple):
+    """What thresholds are about: the measured part, or a phase of a scenario.
+
+    Attributes:
+        name: of the phase; empty: the measured part.
+        began: monotonic time, s.
+        judged: its thresholds, and what has become of them.
+    """
+
+    name: str
+    began: float
+    judged: Sequence[Judged]
+
+
 class _Phase(NamedTuple):
     """A phase of a scenario and its thresholds."""
 
@@ -91,6 +105,12 @@ class Judging:
     def judged(self) -> Sequence[Judged]:
         """The thresholds and what has become of them."""
         return self._assessment.judged
+
+    @property
+    def parts(self) -> list[Part]:
+        """The thresholds of the run as they stand, and those of the phases that have begun."""
+        phases = [Part(phase.name, phase.began, phase.assessment.judged) for phase in self._phases]
+        return [Part("", self._run.measured_from, self.judged), *phases]
 
     def begin(self) -> None:
         """Look once a second from now on; `stop` ends it."""

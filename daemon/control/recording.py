@@ -2,17 +2,19 @@
 
 import asyncio
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from daemon import __version__, log
 from daemon.clock import Clock
 from daemon.config.settings import Settings
 from daemon.control.jobs import Jobs
+from daemon.control.judging import Part
 from daemon.control.run import Run
 from daemon.errors import UsageError
 from daemon.history.chronicle import Chronicle
 from daemon.history.look import Beginning, Ending, Event, Judgement, Look
+from daemon.judge.verdict import as_json, describe
 from daemon.observe.sampler import Notify
 from daemon.record.snapshot import Snapshot
 from daemon.results.environment import environment
@@ -42,6 +44,7 @@ class Recording:
         self._began = clock.now()
         self._run: Run | None = None
         self._samples: Callable[[], Snapshot] = Snapshot
+        self._parts: Callable[[], Iterable[Part]] = tuple
         self._chronicle: Chronicle | None = None
 
     def heard(self, event: str, facts: Mapping[str, object]) -> None:
@@ -55,12 +58,19 @@ class Recording:
             details = log.redact_event(None, "", dict(event.details))
             self._chronicle.note(event._replace(details=details))
 
-    def begin(self, run: Run, samples: Callable[[], Snapshot]) -> None:
-        """Begin with the load; opens the file in a thread of its own and returns at once."""
+    def begin(self, run: Run, samples: Callable[[], Snapshot], parts: Callable[[], Iterable[Part]]) -> None:
+        """Begin with the load; opens the file in a thread of its own and returns at once.
+
+        Args:
+            run: what is written down.
+            samples: gives what is sampled beside the load.
+            parts: gives the thresholds as they stand.
+        """
         settings = self._settings.history
         if not settings.enabled:
             return
-        self._run, self._samples, self._began = run, samples, self._clock.now()
+        self._run, self._samples, self._parts = run, samples, parts
+        self._began = self._clock.now()
         loop = asyncio.get_running_loop()
 
         def warn(reason: str) -> None:
@@ -83,7 +93,7 @@ class Recording:
         """Write down how the run has ended."""
         if self._run is None or self._chronicle is None:
             return
-        judgements = judged(summary)
+        judgements = judged(self._parts(), self._began)
         self._chronicle.finish(
             Ending(
                 at=self._elapsed(),
@@ -121,7 +131,8 @@ class Recording:
         run = self._run
         if run is None:
             raise RuntimeError("begin comes first")
-        return Look(self._elapsed(), phase, run.snapshot(), self._samples(), run.statement_texts)
+        judgements = judged(self._parts(), self._began)
+        return Look(self._elapsed(), phase, run.snapshot(), self._samples(), run.statement_texts, judgements)
 
     def _elapsed(self) -> float:
         return self._clock.now() - self._began
@@ -161,26 +172,28 @@ def fingerprint(run: Run) -> dict[str, dict[str, str]]:
     }
 
 
-def judged(summary: Mapping[str, Any]) -> tuple[Judgement, ...]:
-    """Return what became of the thresholds of the run, and then of those of its phases."""
-    found = [("", one) for one in summary.get("thresholds", ())]
-    found += [
-        (f"{phase['name']}: ", one) for phase in summary.get("phases", ()) for one in phase["thresholds"]
-    ]
+def judged(parts: Iterable[Part], began: float) -> tuple[Judgement, ...]:
+    """Return what has become of thresholds, those of phases by the name of their phase.
+
+    Args:
+        parts: what they are about.
+        began: when the run began, monotonic, s.
+    """
     return tuple(
         Judgement(
-            name=f"{where}{one['threshold']}",
-            expression=one["threshold"],
-            verdict=one["verdict"],
-            ok=one["ok"],
-            unit=one["unit"],
-            value=one["value"],
-            worst=one["worst"],
-            at=one["worst_at_seconds"],
-            found=one["found"],
-            details=one,
+            name=f"{part.name}: {one.threshold}" if part.name else str(one.threshold),
+            expression=str(one.threshold),
+            verdict=one.verdict,
+            ok=one.ok,
+            unit=one.threshold.kind,
+            value=one.value,
+            worst=one.worst,
+            at=None if one.worst_at is None else part.began - began + one.worst_at,
+            found=describe(one),
+            details=as_json(one),
         )
-        for where, one in found
+        for part in parts
+        for one in part.judged
     )
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from daemon.clock import Clock
 from daemon.errors import SoakdError
-from daemon.history.look import Beginning, Ending, Event, Judgement, Look
+from daemon.history.look import Beginning, Ending, Event, Look
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -60,7 +60,6 @@ class Chronicle:
         self._beginning: Beginning | None = None
         self._looks: deque[Look] = deque()
         self._events: deque[Event] = deque(maxlen=MOST_EVENTS)
-        self._judgements: tuple[Judgement, ...] = ()
         self._ending: Ending | None = None
         self._first: Look | None = None
         self._closing = False
@@ -88,11 +87,6 @@ class Chronicle:
         """Take an event; it is written with the next look."""
         with self._changed:
             self._events.append(event)
-
-    def judge(self, judgements: tuple[Judgement, ...]) -> None:
-        """Take the present judgements of all thresholds."""
-        with self._changed:
-            self._judgements = judgements
 
     def finish(self, end: Ending) -> None:
         """Take the end; it is written before `close` returns, if that is possible."""
@@ -139,9 +133,7 @@ class Chronicle:
             scribe.look(look, events)
             self._forget(look, events)
         with self._changed:
-            judgements, end = self._judgements, self._ending
-        if judgements:
-            scribe.judge(judgements)
+            end = self._ending
         if end is not None:
             scribe.finish(end)
 

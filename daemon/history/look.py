@@ -32,42 +32,6 @@ class Beginning(NamedTuple):
     environment: Mapping[str, Mapping[str, str]]
 
 
-class Look(NamedTuple):
-    """The figures of a run at one moment, all cumulative; nobody changes them any more.
-
-    Attributes:
-        at: time since the run began, s.
-        phase: what the run has been doing since the look before.
-        engine: figures of the engines and of the supervisor.
-        samples: figures of the samplers.
-        texts: texts of the statements in `samples`, by query id.
-    """
-
-    at: float
-    phase: str
-    engine: Snapshot
-    samples: Snapshot
-    texts: Mapping[str, str]
-
-
-class Event(NamedTuple):
-    """Something that happened.
-
-    Attributes:
-        at: when it began, s since the run began.
-        kind: `phase`, `outage`, `checkpoint`, `restart`, `vacuum`, `planned` or `note`.
-        name: which one, in a word or two.
-        seconds: how long it took; 0 for a moment.
-        details: facts, JSON data.
-    """
-
-    at: float
-    kind: str
-    name: str
-    seconds: float = 0.0
-    details: Mapping[str, Any] = {}
-
-
 class Judgement(NamedTuple):
     """What became of one threshold.
 
@@ -93,6 +57,44 @@ class Judgement(NamedTuple):
     worst: float | None = None
     at: float | None = None
     found: str = ""
+    details: Mapping[str, Any] = {}
+
+
+class Look(NamedTuple):
+    """The figures of a run at one moment, all cumulative; nobody changes them any more.
+
+    Attributes:
+        at: time since the run began, s.
+        phase: what the run has been doing since the look before.
+        engine: figures of the engines and of the supervisor.
+        samples: figures of the samplers.
+        texts: texts of the statements in `samples`, by query id.
+        judgements: of all thresholds, as they stand at this moment.
+    """
+
+    at: float
+    phase: str
+    engine: Snapshot
+    samples: Snapshot
+    texts: Mapping[str, str]
+    judgements: tuple[Judgement, ...] = ()
+
+
+class Event(NamedTuple):
+    """Something that happened.
+
+    Attributes:
+        at: when it began, s since the run began.
+        kind: `phase`, `outage`, `checkpoint`, `restart`, `vacuum`, `planned` or `note`.
+        name: which one, in a word or two.
+        seconds: how long it took; 0 for a moment.
+        details: facts, JSON data.
+    """
+
+    at: float
+    kind: str
+    name: str
+    seconds: float = 0.0
     details: Mapping[str, Any] = {}
 
 

@@ -85,6 +85,7 @@ class Scribe:
             self._put("samples", self._samples(look, sampled))
             found = happenings(last, look, happened, started=self._run.started)
             self._write_events([*events, *found])
+            self._judge(look.judgements)
             self._db.execute(
                 "UPDATE runs SET seen = ? WHERE id = ?", [self._run.started + look.at, self.number]
             )
@@ -98,19 +99,10 @@ class Scribe:
         self._totals_at = look.at if look.at - self._totals_at >= TOTALS else self._totals_at
         self._thin_at = look.at if look.at - self._thin_at >= THIN else self._thin_at
 
-    def judge(self, judgements: Iterable[Judgement]) -> None:
-        """Write down what became of the thresholds; later words replace earlier ones."""
-        rows = [
-            {**one._asdict(), "at": _ms(one.at), "details": _json(one.details), "run": self.number}
-            for one in judgements
-        ]
-        with self._db.atomic():
-            self._db.table("thresholds").insert_all(rows, replace=True)
-
     def finish(self, end: Ending) -> None:
         """Write down how it ended. Figures of the whole run are then those of the summary."""
         with self._db.atomic():
-            self.judge(end.judgements)
+            self._judge(end.judgements)
             self._note_environment(self.number, end.environment)
             if self._last is not None:
                 self._write_totals(self._last, end.measured)
@@ -191,6 +183,14 @@ class Scribe:
         for table, rows in own:
             whole = [{"run": self.number, **row} for row in rows]
             self._db.table(table).insert_all(whole, replace=True)
+
+    def _judge(self, judgements: Iterable[Judgement]) -> None:
+        """Write down what became of the thresholds; later words replace earlier ones."""
+        rows = [
+            {**one._asdict(), "at": _ms(one.at), "details": _json(one.details), "run": self.number}
+            for one in judgements
+        ]
+        self._db.table("thresholds").insert_all(rows, replace=True)
 
     def _note_environment(self, run: int, sections: Mapping[str, Mapping[str, str]]) -> None:
         rows = [

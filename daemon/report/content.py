@@ -84,10 +84,12 @@ def _reasons(record: Record, worst: Sequence[Spike]) -> list[str]:
     bad = [row for row in record.thresholds if not row["ok"]]
     said = []
     if record.thresholds:
-        said.append(f"{len(record.thresholds) - len(bad)} of {len(record.thresholds)} thresholds hold.")
+        over = record.run.state not in ("interrupted", "running")
+        held = "hold" if over else "held when it was last seen"
+        said.append(f"{len(record.thresholds) - len(bad)} of {len(record.thresholds)} thresholds {held}.")
     elif record.run.state == "unjudged":
         said.append("No thresholds were set, so nothing was judged; no acknowledged row is missing.")
-    said += [f"{row['expression']}: {row['found'] or row['verdict']}." for row in bad]
+    said += [f"{row['name']}: {row['found'] or row['verdict']}." for row in bad]
     if rows.get("lost"):
         said.append(f"{rows['lost']:,} acknowledged rows are missing in the target.")
     if record.run.state == "interrupted":

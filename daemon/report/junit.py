@@ -20,7 +20,7 @@ def as_junit(report: Report) -> str:
     if problems:
         SubElement(case, "failure", message="; ".join(problems))
     for row in rows:
-        case = _case(suite, row["expression"], report)
+        case = _case(suite, row["name"], report)
         if not row["ok"]:
             SubElement(case, "failure", message=row["found"] or row["verdict"], type=row["verdict"])
         elif row["verdict"] == "no data":

@@ -78,7 +78,7 @@ def _thresholds(report: Report) -> Table:
         [
             (
                 row["verdict"] + ("" if row["ok"] or row["verdict"] == "fail" else " (fails)"),
-                row["expression"],
+                row["name"],
                 row["found"],
                 moment(report.run, row["at"] / 1000) if row["at"] is not None else "",
             )

@@ -57,7 +57,9 @@ def test_the_history_says_what_the_summary_says(soakd: Start, target: str) -> No
 
 
 def test_a_killed_run_is_there_up_to_its_last_second(soakd: Start, tmp_path: Path) -> None:
-    run = soakd("--target", "sqlite:///load.db", *QUICK, "--duration", "0").started()
+    met, failed = "errors.rate < 1%", "rate.writer >= 1000000"
+    bounds = ("--threshold", met, "--threshold", failed)
+    run = soakd("--target", "sqlite:///load.db", *QUICK, *bounds, "--duration", "0").started()
     file = run.folder / "soakd-history.db"
 
     def seconds() -> int | None:
@@ -79,6 +81,11 @@ def test_a_killed_run_is_there_up_to_its_last_second(soakd: Start, tmp_path: Pat
     assert kept["n"] >= seen
     (last,) = rows(run, "SELECT max(at + length) / 1000.0 AS second FROM intervals")
     assert kept["ended"] - kept["started"] == pytest.approx(last["second"], abs=0.002)
+    report = json.loads(command(run.folder, "report", "--format", "json").stdout)
+    assert [(one["expression"], one["verdict"]) for one in report["thresholds"]] == [
+        (met, "pass"), (failed, "fail"),
+    ]  # fmt: skip
+    assert "1 of 2 thresholds held when it was last seen." in report["reasons"]
 
 
 @pytest.mark.parametrize("spoil", ["rubbish", "folder", "missing"])
