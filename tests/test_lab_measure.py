@@ -15,9 +15,10 @@ from daemon.errors import TargetError
 from daemon.lab.measure import Measured, figures, measure
 from daemon.lab.plans import Plan, explain
 from daemon.lab.pressure import Pressure
-from daemon.lab.report import failed_queries, query_report, slow_queries
+from daemon.lab.report import query_report
 from daemon.lab.watch import Call
 from daemon.ops import Transaction, Tx, query
+from daemon.results.queries import failed_queries, slow_queries
 from tests.marketplace_rig import MINTS, Place, Rig, loaded, place
 from tests.test_marketplace_workload import number
 

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
@@ -17,6 +18,7 @@ import jsonschema
 import numpy as np
 import pytest
 
+from daemon.history import lab as history_lab
 from daemon.history.figures import TIMES
 from daemon.history.file import open_to_write, reading
 from daemon.history.look import Ending, Event, Judgement
@@ -284,6 +286,58 @@ def test_a_long_run_is_a_small_page(tmp_path: Path) -> None:
     page = templates.as_html(content(longer))
     assert len(page) < 1_000_000
     assert "10.0s" in page  # the axis reaches up to the spike
+
+
+# ---- the query lab
+
+
+def test_what_the_query_lab_found_is_in_every_form(finished: Record) -> None:
+    report = content(finished._replace(query_test=lab(slow=("mean", "p95"))))
+    given = json.loads(data.as_json(report))
+    jsonschema.validate(given, json.loads(data.SCHEMA.read_text()))
+    assert given["query_test"]["queries"]["by_owner"]["p95"] == 0.012
+    page, text = templates.as_html(report), templates.as_markdown(report)
+    expected = ["by_owner", "20", "2", "10.0ms", "10.0ms", "12.0ms", "20.0ms", "20.0ms", "slow", "mean, p95"]
+    assert expected in tables(page)
+    assert f"| {' | '.join(expected)} |" in text.replace("\\_", "_")
+    assert "SELECT &lt;x&gt; FROM wallets" in page
+    assert "missing index of wallets (owner): CREATE INDEX ON wallets (owner)" in text
+    finding = next(found for found in report.findings if found.name == "slow queries")
+    assert finding.evidence == (
+        "1 of 1 are slow alone: by_owner (p95 12.0ms); missing: CREATE INDEX ON wallets (owner)"
+    )
+    without = content(finished)
+    assert 'id="queries"' not in templates.as_html(without)
+    assert "Queries one by one" not in templates.as_markdown(without)
+
+
+def test_a_run_has_the_newest_query_test_of_its_target_until_the_next_run_of_it(tmp_path: Path) -> None:
+    """One of another workload is none, and what was found after a later run belongs to that one."""
+    first, second = STARTED, STARTED + 1000
+    made = [(STARTED - 50, "events", "old"), (STARTED + 500, "events", "between"),
+            (STARTED + 600, "ledger", "other"), (STARTED + 2000, "events", "new")]  # fmt: skip
+    file = tmp_path / "history.db"
+    with open_to_write(file) as db:
+        for started, run_id in ((first, "1"), (second, "2")):
+            Scribe(db, beginning(run_id, started=started), sample_interval=1.0)
+    for created, workload, server in made:
+        when = datetime.fromtimestamp(created, UTC).isoformat()
+        history_lab.keep(file, {**lab(created=when), "workload": workload, "server": server})
+    servers = [(loaded(tmp_path, name).query_test or {})["server"] for name in ("1", "2")]
+    assert servers == ["between", "new"]
+    with open_to_write(file) as db:
+        (row,) = db.query("SELECT * FROM queries_one_by_one WHERE workload = 'ledger'")
+    assert (row["query"], row["mean_ms"], row["slow"]) == ("by_owner", 10.0, 0)
+
+
+def test_a_bounded_number_of_query_tests_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(history_lab, "KEEP", 3)
+    file = tmp_path / "history.db"
+    for minute in range(5):
+        history_lab.keep(file, lab(created=f"2026-09-21T00:0{minute}:00+00:00"))
+    with open_to_write(file) as db:
+        kept = [row["created"][11:16] for row in db.query("SELECT created FROM queries_one_by_one")]
+    assert kept == ["00:02", "00:03", "00:04"]
 
 
 # ---- spikes
@@ -555,6 +609,28 @@ def batches(record: Record) -> Facts:
     return made._replace(pools={"writer": writer._replace(times=times)})
 
 
+def lab(*, created: str = "2026-09-21T00:00:30+00:00", slow: Sequence[str] = ()) -> dict[str, Any]:
+    """Return the report of a query test of one query, as `soakd query-test --report` writes it."""
+    index = {"table": "wallets", "columns": ["owner"], "statement": "CREATE INDEX ON wallets (owner)"}
+    plan = {
+        "statement": "SELECT <x> FROM wallets WHERE owner = ?",
+        "parameters": ["7"],
+        "plan": ["SCAN wallets"],
+        "missing_indexes": [index],
+    }
+    query = {
+        "count": 20, "mean": 0.01, "stddev": 0.0, "min": 0.01, "p50": 0.01, "p90": 0.01, "p95": 0.012,
+        "p99": 0.02, "max": 0.02, "rows": {"total": 40, "mean": 2.0, "min": 2, "max": 2}, "errors": {},
+        "failure": "", "slow": list(slow), "plans": [plan] if slow else [],
+    }  # fmt: skip
+    return {
+        "report": "query-test", "version": 1, "created": created, "target": "sqlite:///soakd.db",
+        "workload": "events", "server": "SQLite 3.54.1", "dataset": None, "records": {"wallets": 9},
+        "iterations": 20, "warmup": 10, "writers": 0, "slow_seconds": 0.005, "queries": {"by_owner": query},
+        "write_load": None, "comparison": None,
+    }  # fmt: skip
+
+
 OUTCOMES = {"ok": 1000, "rejected": 0, "error": 0, "timeout": 0, "dropped": 0}
 FIRES: Mapping[str, Callable[[Record], Facts]] = {
     "data loss": lambda r: facts(summed(r, rows={"lost": 3})),
@@ -584,6 +660,7 @@ FIRES: Mapping[str, Callable[[Record], Facts]] = {
     "temporary files": lambda r: facts(sampled(r, pg__temp=1e6)),
     "checkpoints by size": lambda r: facts(sampled(r, pg__checkpoints_requested=5.0)),
     "WAL buffers full": lambda r: facts(sampled(r, pg__wal_buffers_full=50.0)),
+    "slow queries": lambda r: facts(r._replace(query_test=lab(slow=("p95",)))),
     "dead rows": lambda r: facts(sampled(r, pg__dead_rows=0.4)),
     "sessions nearly exhausted": lambda r: facts(sampled(r, pg__sessions=0.9)),
     "WAL cannot begin anew": lambda r: facts(sampled(r, sqlite__wal_share=2.0, sqlite__oldest_reader=90.0)),
@@ -618,6 +695,7 @@ NEARLY: Mapping[str, Callable[[Record], Facts]] = {
         sampled(r, pg__checkpoints_requested=2.0, pg__checkpoints_timed=5.0)
     ),
     "WAL buffers full": lambda r: facts(sampled(r, pg__wal_buffers_full=0.5)),
+    "slow queries": lambda r: facts(r._replace(query_test=lab())),
     "dead rows": lambda r: facts(sampled(r, pg__dead_rows=0.1)),
     "sessions nearly exhausted": lambda r: facts(sampled(r, pg__sessions=0.5)),
     "WAL cannot begin anew": lambda r: facts(sampled(r, sqlite__wal_share=1.0)),

@@ -78,5 +78,6 @@ SEED_FLAGS: tuple[Flag, ...] = (
 QUERY_FLAGS: tuple[Flag, ...] = (
     *(flag for flag in SEED_FLAGS if flag.name not in ("--json", "--seed")),
     Flag("--seed", "seed", "N", _DATA),
+    *(flag for flag in FLAGS if flag.key.startswith("history.")),
 )
 """Of `query-test`, where `--seed` is that of the keys, and `--json` is about its report."""

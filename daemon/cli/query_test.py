@@ -64,6 +64,7 @@ def query_test(
     """Measure every query of a workload, one by one: rows, mean, percentiles; plans of the slow ones."""
     from daemon.cli.query_progress import QueryProgress  # noqa: PLC0415
     from daemon.clock import SystemClock  # noqa: PLC0415
+    from daemon.control.recording import check_apart  # noqa: PLC0415
     from daemon.control.summarize import check_writable, write_summary  # noqa: PLC0415 - not needed for --help
     from daemon.lab.compare import compare as compared  # noqa: PLC0415
     from daemon.lab.compare import read_base  # noqa: PLC0415
@@ -77,15 +78,29 @@ def query_test(
     base = read_base(compare) if compare else None
     if report:
         check_writable(report, "report")
+    check_apart(loaded.settings)
     clock = SystemClock()
     with QueryProgress(loaded.settings, clock) as progress:
         asked = Asked(iterations, warmup, limit, writers, skip_data, progress.begin, progress.step)
         found = asyncio.run(command(loaded.settings, clock, asked, progress.shower))
     found["comparison"] = compared(base, found) if base else None
+    _keep(loaded, found)
     _show(found, as_json=as_json)
     if report:
         write_summary(report, found, "report")
     return _verdict(found, max_slow)
+
+
+def _keep(loaded: Loaded, report: dict[str, Any]) -> None:
+    """Write the report into the history, for the reports of runs; one that cannot be written does no harm."""
+    from daemon.history.lab import keep  # noqa: PLC0415 - not needed for --help
+
+    settings = loaded.settings.history
+    if settings.enabled:
+        try:
+            keep(settings.file, report)
+        except UsageError as error:
+            typer.echo(f"soakd: warning: not kept: {error}", err=True)
 
 
 def _show(report: dict[str, Any], *, as_json: bool) -> None:
@@ -94,13 +109,13 @@ def _show(report: dict[str, Any], *, as_json: bool) -> None:
         return
     from daemon.cli.tables import print_table  # noqa: PLC0415 - rich is not needed for JSON
     from daemon.lab import compare  # noqa: PLC0415
-    from daemon.lab import report as lab  # noqa: PLC0415
+    from daemon.results import queries  # noqa: PLC0415
 
-    for line in lab.head_lines(report):
+    for line in queries.head_lines(report):
         typer.echo(line)
     typer.echo()
-    print_table(lab.COLUMNS, lab.query_rows(report))
-    for line in lab.tail_lines(report):
+    print_table(queries.COLUMNS, queries.query_rows(report))
+    for line in queries.tail_lines(report):
         typer.echo(line)
     if comparison := report["comparison"]:
         typer.echo()
@@ -110,7 +125,7 @@ def _show(report: dict[str, Any], *, as_json: bool) -> None:
 
 
 def _verdict(report: dict[str, Any], max_slow: int | None) -> int:
-    from daemon.lab.report import failed_queries, slow_queries  # noqa: PLC0415
+    from daemon.results.queries import failed_queries, slow_queries  # noqa: PLC0415
 
     failed, slow = failed_queries(report), slow_queries(report)
     if failed:

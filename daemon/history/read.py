@@ -8,7 +8,7 @@ import orjson
 from sqlite_utils import Database
 
 from daemon.errors import UsageError
-from daemon.history import owner
+from daemon.history import lab, owner
 
 Row = Mapping[str, Any]
 
@@ -65,6 +65,7 @@ class Record(NamedTuple):
         operations: rows of `operations`.
         statements: rows of `statements`, the one that took the most time first.
         environment: by section and name.
+        query_test: report of the newest `soakd query-test` of the same target and workload; None without one.
     """
 
     run: Kept
@@ -76,6 +77,7 @@ class Record(NamedTuple):
     operations: Sequence[Row]
     statements: Sequence[Row]
     environment: Mapping[str, Mapping[str, str]]
+    query_test: Mapping[str, Any] | None = None
 
 
 def runs(
@@ -139,6 +141,7 @@ def load(db: Database, run: Kept) -> Record:
         operations=rows("operations", "pool DESC, op"),
         statements=rows("statements", "seconds DESC"),
         environment=environment,
+        query_test=lab.beside(db, target=run.target, workload=run.workload, started=run.started),
     )
 
 

@@ -179,6 +179,21 @@ SELECT r.run_id, x.name, x.expression, x.verdict, x.ok, x.value, x.worst, x.unit
        x.at / 1000.0 AS worst_at_second, x.found
 FROM thresholds x JOIN runs r ON r.id = x.run""",
 }
+_QUERY_TESTS = """
+CREATE TABLE query_tests (
+    id INTEGER PRIMARY KEY,
+    created REAL NOT NULL,
+    target TEXT NOT NULL,
+    workload TEXT NOT NULL,
+    report TEXT NOT NULL
+)"""
+_QUERIES = """
+SELECT strftime('%Y-%m-%dT%H:%M:%SZ', t.created, 'unixepoch') AS created, t.workload, t.target,
+       q.key AS query, json_extract(q.value, '$.count') AS runs,
+       round(json_extract(q.value, '$.mean') * 1000, 3) AS mean_ms,
+       round(json_extract(q.value, '$.p95') * 1000, 3) AS p95_ms,
+       json_array_length(q.value, '$.slow') > 0 AS slow
+FROM query_tests t, json_each(t.report, '$.queries') q"""
 
 
 def migrations() -> Migrations:
@@ -192,6 +207,11 @@ def migrations() -> Migrations:
                 db.execute(statement)
         for name, sql in _VIEWS.items():
             db.create_view(name, sql.strip())
+
+    @steps(name="0003 query tests")
+    def third(db: Database) -> None:
+        db.execute(_QUERY_TESTS)
+        db.create_view("queries_one_by_one", _QUERIES.strip())
 
     return steps
 

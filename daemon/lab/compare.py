@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from daemon.errors import UsageError
-from daemon.lab.report import KIND, VERSION, Json
+from daemon.lab.report import KIND, VERSION
 from daemon.results import readable
+from daemon.results.queries import Json
 
 COLUMNS = ("query", "mean", "now", "change", "p95", "now", "rows", "now", "verdict", "")
 LEAST_CHANGE = 0.1  # of the mean; less is no change whatever the statistics say

@@ -209,6 +209,13 @@ RULES: Sequence[Rule] = (
         "Raise work_mem, or give the statement an index: see the top statements.",
     ),
     Rule(
+        "slow queries",
+        "warning",
+        evidence.slow_queries,
+        "See their plans below: create the index that is missing, or have them ask for less; then "
+        "`soakd query-test --compare` tells what it brought.",
+    ),
+    Rule(
         "checkpoints by size",
         "warning",
         evidence.requested,

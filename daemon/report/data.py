@@ -68,6 +68,7 @@ def as_data(report: Report) -> dict[str, Any]:
             {name: row[name] for name in ("name", "queryid", "calls", "seconds", "rows", "text")}
             for row in record.statements
         ],
+        "query_test": record.query_test,
         "environment": {section: dict(values) for section, values in record.environment.items()},
         "config": dict(run.config),
         "summary": dict(run.summary) if run.summary else None,

@@ -7,7 +7,7 @@ from daemon.history.read import Record
 from daemon.report.figures import Figures
 from daemon.report.spikes import Spike
 from daemon.report.view import View
-from daemon.results import readable
+from daemon.results import queries, readable
 from daemon.results.summary import RATE_TOLERANCE
 
 
@@ -245,6 +245,18 @@ def unexplained(facts: Facts) -> str | None:
     if number < 3 or number < len(facts.spikes) / 2:
         return None
     return f"{number} of the {len(facts.spikes)} worst spikes"
+
+
+def slow_queries(facts: Facts) -> str | None:
+    """Queries of the lab were slow, each by itself."""
+    report = facts.record.query_test
+    slow = queries.slow_queries(report) if report else []
+    if report is None or not slow:
+        return None
+    told = [f"{name} (p95 {readable.seconds(report['queries'][name].get('p95'))})" for name in slow[:5]]
+    missing = queries.missing_indexes(report)
+    words = f"{len(slow)} of {len(report['queries'])} are slow alone: {', '.join(told)}"
+    return words + (f"; missing: {'; '.join(missing[:3])}" if missing else "")
 
 
 def short(facts: Facts) -> str | None:

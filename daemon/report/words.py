@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from daemon.report.content import Report, moment
 from daemon.report.figures import Figures
-from daemon.results import readable
+from daemon.results import queries, readable
 
 PERCENTILES = (("p50", 0.5), ("p95", 0.95), ("p99", 0.99), ("p99.9", 0.999))
 UNEXPLAINED = "unexplained"
@@ -24,6 +24,20 @@ class Table(NamedTuple):
     rows: Sequence[Sequence[str]]
 
 
+class QueryTest(NamedTuple):
+    """What the query lab has found.
+
+    Attributes:
+        about: what its figures are of, a line each.
+        figures: of each query.
+        slow: what is wrong with each of the slow or failed ones, and its plans.
+    """
+
+    about: Sequence[str]
+    figures: Table
+    slow: Sequence[tuple[str, str]]
+
+
 def names(report: Report) -> dict[str, Any]:
     """Return everything that a template may name."""
     return {
@@ -35,6 +49,7 @@ def names(report: Report) -> dict[str, Any]:
         "operations": _figures("operation", report.operations),
         "spikes": _spikes(report),
         "statements": _statements(report),
+        "query_test": _query_test(report),
         "settings": sorted(flat(report.run.config).items()),
         "environment": report.record.environment,
     }
@@ -141,4 +156,17 @@ def _statements(report: Report) -> Table:
             )
             for row in rows
         ],
+    )
+
+
+def _query_test(report: Report) -> QueryTest | None:
+    found = report.record.query_test
+    if found is None:
+        return None
+    made = datetime.fromisoformat(found["created"]).astimezone(UTC)
+    heads = (queries.COLUMNS[0], *(f" {name}" for name in queries.COLUMNS[1:8]), *queries.COLUMNS[8:])
+    return QueryTest(
+        about=[f"{made:%Y-%m-%d %H:%M:%S} UTC", *queries.head_lines(found)],
+        figures=Table(heads, queries.query_rows(found)),
+        slow=[(complaint, "\n".join(lines)) for complaint, lines in queries.explanations(found)],
     )

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from daemon.__main__ import main
+from daemon.history.file import reading
 from daemon.workloads.marketplace.operations import READS
 from tests.e2e.process import SOAKD, command, eventually
 
@@ -39,15 +40,20 @@ def test_one_command_loads_measures_and_reports(tmp_path: Path, target: str) -> 
     second = json.loads(again.stdout)
     assert second["comparison"]["conditions"] == {}
     assert second["comparison"]["queries"].keys() == READS.keys()
+    with reading(tmp_path / "soakd-history.db") as db:
+        kept = [json.loads(row["report"]) for row in db.query("SELECT report FROM query_tests ORDER BY id")]
+    assert kept == [report, {**second, "comparison": None}]
 
 
 def test_a_slow_query_is_explained_and_over_the_limit_ends_in_exit_code_4(
     tmp_path: Path, target: str
 ) -> None:
-    slow = ("--target", target, "--slow", "1us", "--report", "slow.json")
+    (tmp_path / "spoilt").mkdir()  # which is no history, and does no harm
+    slow = ("--target", target, "--slow", "1us", "--report", "slow.json", "--history", "spoilt")
     done = lab(tmp_path, *slow, "--max-slow", "9")
     assert done.returncode == 4
     told = done.stderr.splitlines()[-1]
+    assert "soakd: warning: not kept: history spoilt: unable to open" in done.stderr
     assert told.startswith("soakd: error: 10 queries are slow (list_mints_50, ")
     assert told.endswith("--max-slow allows 9")
     report = json.loads((tmp_path / "slow.json").read_text())
@@ -124,6 +130,7 @@ def test_a_signal_ends_it_and_leaves_what_was_loaded(tmp_path: Path) -> None:
         (("--max-slow", "-1"), 2, "--max-slow"),
         (("--target", "null://"), 2, "stores nothing"),
         (("--skip-data", "--clean"), 2, "give one of them"),
+        (("--history", "lab.db"), 2, "is the database under load"),
         (("--skip-data",), 3, "leave --skip-data out"),
         (("--compare", "nowhere.json"), 2, "--compare nowhere.json: cannot be read"),
         (("--report", "nowhere/report.json"), 2, "report nowhere/report.json: there is no folder"),
