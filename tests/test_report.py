@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from daemon.history.read import Record, find, load
 from daemon.history.scribe import Scribe
 from daemon.record.histogram import Histogram
 from daemon.record.snapshot import Snapshot
-from daemon.report import data, junit, tabular, templates
+from daemon.report import charts, data, junit, tabular, templates
 from daemon.report.advice import RULES, findings
 from daemon.report.causes import CAUSES, Moment
 from daemon.report.content import Report, content
@@ -269,6 +270,38 @@ def test_markdown_is_not_broken_by_what_it_holds(finished: Record) -> None:
         widths = {len(re.split(r"(?<!\\)\|", line)) for line in block.splitlines()}
         assert len(widths) == 1, block
     assert r"STDIN \| x" in text
+
+
+def test_the_head_says_what_to_change_first(finished: Record) -> None:
+    report = content(finished)
+    first = report.findings[0]
+    assert first.weight != "note"
+    assert report.reasons[-1] == f"To change first: {first.name} ({first.evidence})."
+    assert not [said for said in content(loud_only(finished)).reasons if said.startswith("To change")]
+
+
+def loud_only(record: Record) -> Record:
+    """Return the run without anything to act on."""
+    quiet = [{**row, "up": 1.0} for row in record.intervals]
+    return record._replace(intervals=quiet, samples={}, events=[])
+
+
+def test_the_bars_of_a_distribution_are_equally_wide_and_their_shares_add_up_to_one() -> None:
+    histogram = Histogram.of(np.random.default_rng(1).lognormal(-5, 1, 20_000).tolist())
+    places = [x for x, _ in charts._shares(histogram)]
+    assert {round(later / earlier, 9) for earlier, later in pairwise(places)} == {round(2 ** (1 / 8), 9)}
+    shares = dict(charts._shares(histogram))
+    assert sum(shares.values()) == pytest.approx(1.0)
+    below = sum(share for x, share in shares.items() if x < histogram.quantile(0.5) / 2 ** (1 / 8))
+    assert below < 0.5 < below + 2 * max(shares.values())
+
+
+def test_other_workloads_and_databases_are_left_out_of_the_settings(tmp_path: Path) -> None:
+    config = {"workload": "events", "events": {"limit": 50}, "ledger": {"mix": 1}, "sqlite": {"mmap_size": 0},
+              "postgres": {"pool_size": 4}, "pools": {"writers": 3}}  # fmt: skip
+    page = templates.as_markdown(content(lived(tmp_path, seconds=8, config=config)))
+    told = re.findall(r"^\| settings \| (\S+) \|", page, re.MULTILINE)
+    assert told == ["events.limit", "pools.writers", "sqlite.mmap_size", "workload"]
 
 
 def test_a_long_run_is_a_small_page(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from statistics import median
 from typing import NamedTuple
 
-from daemon.report.view import View
+from daemon.report.view import Row, View
 from daemon.results import readable
 
 
@@ -189,14 +189,13 @@ def _cpu(moment: Moment) -> str | None:
 
 
 def _generator(moment: Moment) -> str | None:
-    limited = moment.view.sum("limited_seconds")
-    every = moment.view.record.intervals
-    share = sum(row["limited_seconds"] for row in every) / max(1, sum(row["length"] for row in every)) * 1000
-    if limited < max(0.2, 1.5 * share) * moment.view.seconds:
+    shards = moment.view.record.run.config.get("shards", 1)
+    limited = min(1.0, _limited(moment.view.intervals) / shards)
+    if limited < max(0.2, 1.5 * _limited(moment.view.record.intervals) / shards):
         limited = 0.0
     lag = moment.view.risen("engine.lag", max(0.005, moment.height / 4), 2)
     if limited:
-        return f"the engine was the bottleneck for {readable.seconds(limited)}, not the database"
+        return f"the engine was the bottleneck for {readable.percent(limited)} of the time, not the database"
     return f"the engine itself was late by {readable.seconds(lag)}" if lag else None
 
 
@@ -223,6 +222,12 @@ CAUSES: Sequence[Cause] = (
     Cause("generator", _generator),
     Cause("backlog", _backlog),
 )
+
+
+def _limited(rows: Sequence[Row]) -> float:
+    """Return the share of the time in which the engines were the bottleneck; of several their sum."""
+    seconds = sum(row["length"] for row in rows) / 1000
+    return float(sum(row["limited_seconds"] for row in rows)) / seconds if seconds else 0.0
 
 
 def _length(rows: Sequence[object]) -> str:

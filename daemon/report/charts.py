@@ -11,6 +11,7 @@ from daemon.record.histogram import Histogram
 from daemon.report import svg
 from daemon.report.content import Report
 from daemon.report.figures import Figures
+from daemon.report.spikes import UNEXPLAINED, spikes
 from daemon.report.svg import Axis, Line, Mark, Point, Scale
 from daemon.report.view import AFTER, BEFORE
 from daemon.results import readable
@@ -19,7 +20,7 @@ HEIGHT = 150.0
 GAP = 2.0  # lengths of an interval without one, from which a line is broken
 SHORT = 0.3  # s: an interval at the end of a phase that is too short for a rate
 MOST_MARKS = 60  # of a kind in a chart; more are shown in the strip of events only
-COARSE = 16  # buckets of a histogram that are one bar
+BARS = 8  # of a distribution, for each doubling of the time
 FAILURES = "Errors, time-outs, drops"
 EVENTS = ("outage", "restart", "planned", "checkpoint", "vacuum", "note")
 
@@ -124,13 +125,11 @@ def _load(record: Record, x: Axis, marks: Sequence[Mark]) -> Iterator[Chart]:
             Line(
                 "rows committed/s", 0, _points(flushed, lambda r: r["committed"] * 1000 / r["length"]), "area"
             ),
-            Line(
-                "rows per batch",
-                1,
-                _points(flushed, lambda r: r["committed"] / r["flushes"] if r["flushes"] else None),
-            ),
         ]
-        yield _lines("Rows", lines, x, marks, readable.rate)
+        yield _lines("Rows", lines, x, marks, lambda v: f"{readable.rate(v)}/s")
+        sizes = [row for row in flushed if row["flushes"]]
+        batch = Line("rows per batch", 1, _points(sizes, lambda r: r["committed"] / r["flushes"]))
+        yield _lines("Batches", [batch], x, marks, readable.count)
     yield _failures(record, x, marks)
 
 
@@ -252,6 +251,12 @@ def _marks(record: Record) -> list[Mark]:
 
 def _strip(record: Record, x: Axis) -> Chart:
     rows = [("phase", phases(record))]
+    slow = [
+        Mark(one.at, one.at + one.seconds, "spike", f"{words}, {readable.clock_time(one.at)}")
+        for one in spikes(record)
+        for words in [", ".join(reason.name for reason in one.reasons) or UNEXPLAINED]
+    ]
+    rows += [("spike", slow)] if slow else []
     rows += [(kind, marks) for kind in EVENTS if (marks := _events(record, kind))]
     drawing = svg.lanes(x, rows, readable.clock_time, "Phases and events")
     return Chart("Phases and events", "", (), drawing)
@@ -276,7 +281,7 @@ def _distribution(pool: Figures) -> Chart:
     note = "; ".join(
         [
             "response " + ", ".join(mark.label for mark in marks),
-            "share of operations per doubling of the time",
+            f"share of operations in each bar, {BARS} bars for each doubling of the time",
         ]
     )
     drawing = svg.bars(scale, lines, marks, height=200.0, title=f"Times of the {pool.name}s")
@@ -285,14 +290,14 @@ def _distribution(pool: Figures) -> Chart:
 
 
 def _shares(histogram: Histogram) -> list[Point]:
-    """Return the share of the values per doubling of the time, by each bar's left edge; then an end at 0.
+    """Return the share of the values in each bar, by its left edge; then an end at 0.
 
-    Per doubling, since bars are not equally wide on the logarithmic axis.
+    Bars are equally wide on the logarithmic axis, `BARS` for each doubling, and shares add up to 1.
     """
-    edges = histogram.layout.edges()[::COARSE]
-    counts = histogram.counts.reshape(-1, COARSE).sum(axis=1)
+    edges, counts = np.log2(histogram.layout.edges()) * BARS, histogram.counts
     filled = np.flatnonzero(counts)
-    first, last = int(filled[0]), int(filled[-1]) + 1
-    shares = counts[first:last] / histogram.count / np.log2(edges[first + 1 : last + 1] / edges[first:last])
-    points: list[Point] = [(float(x), float(y)) for x, y in zip(edges[first:last], shares, strict=True)]
-    return [*points, (float(edges[last]), 0.0)]
+    places = np.arange(np.floor(edges[filled[0]]), np.ceil(edges[filled[-1] + 1]) + 1)
+    below = np.interp(places, edges, np.concatenate(([0], np.cumsum(counts))))
+    shares = np.diff(below) / histogram.count
+    bars = zip(2 ** (places / BARS), [*shares, 0.0], strict=True)
+    return [(float(x), float(y)) for x, y in bars]

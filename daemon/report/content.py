@@ -60,16 +60,16 @@ def content(record: Record) -> Report:
     view = View.measured(record)
     by_pool = pools(record)
     worst = spikes(record)
-    facts = Facts(record, view, {pool.name: pool for pool in by_pool}, worst)
+    found = findings(Facts(record, view, {pool.name: pool for pool in by_pool}, worst))
     return Report(
         record=record,
         headline=HEADLINES[record.run.state],
-        reasons=_reasons(record, worst),
+        reasons=_reasons(record, worst, found),
         seconds=view.seconds,
         pools=by_pool,
         operations=operations(record, view.seconds),
         spikes=worst,
-        findings=findings(facts),
+        findings=found,
     )
 
 
@@ -79,7 +79,7 @@ def moment(run: Kept, seconds: float) -> str:
     return f"{readable.clock_time(seconds)}, {wall:%H:%M:%S}Z"
 
 
-def _reasons(record: Record, worst: Sequence[Spike]) -> list[str]:
+def _reasons(record: Record, worst: Sequence[Spike], found: Sequence[Finding]) -> list[str]:
     rows: Mapping[str, Any] = (record.run.summary or {}).get("rows", {})
     bad = [row for row in record.thresholds if not row["ok"]]
     said = []
@@ -101,4 +101,6 @@ def _reasons(record: Record, worst: Sequence[Spike]) -> list[str]:
         what = f"p99 {readable.seconds(top.p99)}" if top.p99 is not None else "no answers"
         why = ", ".join(reason.name for reason in top.reasons) or "unexplained"
         said.append(f"Worst moment: {what} ({top.pool}) at {moment(record.run, top.at)}: {why}.")
+    if found and found[0].weight != "note":
+        said.append(f"To change first: {found[0].name} ({found[0].evidence}).")
     return said

@@ -11,6 +11,7 @@ Row = Mapping[str, Any]
 
 BEFORE = frozenset({"preparing", "warming up"})
 AFTER = frozenset({"draining", "finished"})
+TOLD = 250  # ms by which engines may be late with what they tell
 
 
 class View:
@@ -71,16 +72,22 @@ class View:
         return float(sum(row["value"] for row in self._samples(signal)))
 
     def events(self, kind: str, begins: str = "") -> list[Row]:
-        """Return the events of a kind; those that are known from samples may have been up to one sooner."""
-        slack = self._slack if kind in ("checkpoint", "vacuum") else 1000
+        """Return the events of a kind from the second before the stretch to its end.
+
+        What is known from samples of the server may have been a sample sooner than it is written down.
+        """
         return [
             row
             for row in self.record.events
             if row["kind"] == kind
             and row["name"].startswith(begins)
-            and row["at"] - (slack if "postgres" in row["name"] else 1000) < self.end
+            and row["at"] - self._late(row) < self.end
             and row["at"] + row["length"] + 1000 > self.begin
         ]
+
+    def _late(self, row: Row) -> int:
+        sampled = row["kind"] == "vacuum" or row["name"].startswith("postgres")
+        return self._slack if sampled else TOLD
 
     def sum(self, column: str) -> float:
         """Return the sum of a column of `intervals`."""

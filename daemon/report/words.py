@@ -6,10 +6,12 @@ from typing import Any, NamedTuple
 
 from daemon.report.content import Report, moment
 from daemon.report.figures import Figures
+from daemon.report.spikes import UNEXPLAINED
 from daemon.results import queries, readable
+from daemon.workloads.registry import WORKLOADS
 
 PERCENTILES = (("p50", 0.5), ("p95", 0.95), ("p99", 0.99), ("p99.9", 0.999))
-UNEXPLAINED = "unexplained"
+BACKENDS = ("postgres", "sqlite", "null")
 
 
 class Table(NamedTuple):
@@ -50,9 +52,16 @@ def names(report: Report) -> dict[str, Any]:
         "spikes": _spikes(report),
         "statements": _statements(report),
         "query_test": _query_test(report),
-        "settings": sorted(flat(report.run.config).items()),
+        "settings": _settings(report),
         "environment": report.record.environment,
     }
+
+
+def _settings(report: Report) -> list[tuple[str, str]]:
+    """Return the settings that the run had to do with: not those of other workloads and databases."""
+    run = report.run
+    others = {*WORKLOADS, *BACKENDS} - {run.workload, run.backend}
+    return sorted(flat({name: value for name, value in run.config.items() if name not in others}).items())
 
 
 def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
@@ -81,7 +90,7 @@ def _facts(report: Report) -> Iterator[tuple[str, str]]:
             + (f", {readable.listing(lost)}" if lost else ", none lost"),
         )
     if summary:
-        yield "an acknowledged row", summary["durability"]
+        yield "durability", summary["durability"]
     if run.tags:
         yield "tags", " ".join(run.tags)
     yield "soakd", run.soakd_version
