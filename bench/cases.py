@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from bench import cases_ledger, cases_postgres, cases_progress, cases_sql, cases_sqlite
+from bench import cases_history, cases_ledger, cases_postgres, cases_progress, cases_sql, cases_sqlite
 from bench.figures import Figure, Goal
 from bench.stage import Stage
 
@@ -70,6 +70,10 @@ def cases() -> list[Case]:
         Case("samplers", "what sampling PostgreSQL costs",
              lambda stage: p.samplers(stage, "samplers", Goal(2, None, "%", smaller=True)),
              _sides(3.3), server=True),
+        Case("history", "what keeping a history costs, and the size of a week of it",
+             lambda stage: cases_history.history(
+                 stage, "history", Goal(1, None, "%", smaller=True), Goal(50, None, "MB", smaller=True)),
+             _sides(2 * cases_history.TIMES)),
         Case("start", "start to first operation",
              lambda stage: s.start(stage, "start", Goal(2, 1, "s", smaller=True)),
              lambda stage: stage.rounds * s.STARTS * 2.5),

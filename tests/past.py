@@ -1,16 +1,22 @@
-"""Runs for the history that need no load: looks with chosen figures, second by second."""
+"""Runs for the history that need no load: looks with chosen figures, second by second; and a week at once."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from random import Random
 from typing import Any
 
 import numpy as np
 
+from daemon.history import thinning
+from daemon.history.file import open_to_write
 from daemon.history.look import Beginning, Look
+from daemon.history.scribe import Scribe
 from daemon.record.histogram import Histogram
 from daemon.record.snapshot import Snapshot
 
 STARTED = 1_790_000_000.0  # s since the epoch
+WEEK = 7 * 24 * 60  # minutes
+SAMPLED = 49  # signals that a run has; on PostgreSQL as many as on SQLite
 
 
 def beginning(run_id: str = "20260921000000000", **values: Any) -> Beginning:
@@ -84,3 +90,34 @@ def _copy(snapshot: Snapshot) -> Snapshot:
     twin = Snapshot()
     twin.merge(snapshot)
     return twin
+
+
+def week(file: Path) -> int:
+    """Write a run of a week as it is when it is old; return the size of the file in bytes.
+
+    Two pools at 500 operations a second each, with wide distributions: twenty minutes of them, again and
+    again, as the minutes that they become.
+    """
+    past = Past()
+    with open_to_write(file) as db:
+        writer = Scribe(db, beginning(), sample_interval=5.0)
+        writer.look(past.look())
+        for minute in range(1, 21):
+            past.at = minute * 60.0
+            past.ops("writer", 30_000, 0.01, spread=0.8)
+            past.ops("reader", 30_000, 0.0004, spread=0.8)
+            writer.look(past.look())
+        made = [*db.query("SELECT * FROM pool_intervals ORDER BY pool, at")]
+        coarse = [thinning.merge_pools([row], fold=8) for row in made]
+        (interval, *_) = db.query("SELECT * FROM intervals")
+        later = range(21, WEEK)
+        with db.atomic():
+            old = [{**coarse[at % 20 + 20 * pool], "at": at * 60_000} for at in later for pool in (0, 1)]
+            db.table("pool_intervals").insert_all(old)
+            db.table("intervals").insert_all({**interval, "at": at * 60_000} for at in later)
+            db.conn.executemany(
+                "INSERT INTO samples VALUES (1, ?, ?, 60000, ?, ?)",
+                [(1 + n, at * 60_000, at / 7.0 + n, at / 3.0 + n) for n in range(SAMPLED) for at in later],
+            )
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    return file.stat().st_size

@@ -3,6 +3,7 @@
 import re
 import shlex
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,14 @@ import typer
 
 from daemon import __version__
 from daemon.cli.app import build_app
-from daemon.cli.flags import RUN_FLAGS
+from daemon.cli.flags import QUERY_FLAGS, RUN_FLAGS
 from daemon.config.reference import setting_keys
 from daemon.errors import ExitCode
+from daemon.judge.grammar import parse
+from daemon.judge.profiles import PREFIX, PROFILES
+from daemon.judge.signals import find
 from daemon.record.catalog import METRICS
+from daemon.scenario.read import shipped
 from docs import generate
 
 ROOT = Path(__file__).parent.parent
@@ -145,3 +150,53 @@ def test_every_decision_is_listed_and_has_its_three_parts() -> None:
         assert f"({page.name})" in index
         headings = re.findall(r"^## (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
         assert headings == ["Context", "Decision", "Consequences"], page.name
+
+
+COMING_FROM = (ROOT / "docs" / "coming-from.md").read_text(encoding="utf-8")
+
+
+@cache
+def flags() -> set[str]:
+    """Return the flags of all commands."""
+
+    def walk(node: object) -> Iterator[str]:
+        for parameter in getattr(node, "params", ()):
+            yield from parameter.opts
+        for child in (getattr(node, "commands", None) or {}).values():
+            yield from walk(child)
+
+    own = walk(typer.main.get_command(build_app([], {})))
+    return {*own, *(flag.name for flag in (*RUN_FLAGS, *QUERY_FLAGS))}
+
+
+@cache
+def all_commands() -> list[str]:
+    return list(commands())
+
+
+def unknown(text: str) -> str | None:
+    """Return what is wrong with something that the migration notes name as soakd's; None: it is there."""
+    words = text.split()
+    if text.startswith("--"):
+        good = words[0] in flags() and (words[0] != "--scenario" or words[1:] == [] or words[1] in shipped())
+    elif words[0] == "soakd":
+        good = any(text.startswith(command) for command in all_commands())
+    elif text.startswith("soakd_"):
+        good = text in METRICS
+    elif text.startswith(PREFIX):
+        good = text.removeprefix(PREFIX) in PROFILES
+    elif len(words) > 1:
+        good = bool(parse(text))
+    else:
+        good = text in setting_keys() or text == "reset" or bool(find(text))
+    return None if good else text
+
+
+def test_what_the_migration_notes_name_is_there() -> None:
+    """Flags, scenarios, commands, metrics, settings, profiles, thresholds and their signals."""
+    lines = [line for line in COMING_FROM.splitlines() if line.startswith("|")]
+    named = {text for line in lines for text in re.findall(r"`([^`]+)`", line)} - {"docker compose up"}
+    assert len(named) > 100
+    assert not [text for text in sorted(named) if unknown(text)]
+    made_up = ("--nowhere", "--scenario nowhere", "soakd nowhere", "soakd_nowhere", "pools.nowhere")
+    assert all(unknown(text) for text in made_up)

@@ -28,7 +28,7 @@ from daemon.history.span import Span
 from daemon.record.catalog import METRICS
 from daemon.record.histogram import ROWS, Histogram
 from daemon.record.snapshot import Snapshot
-from tests.past import STARTED, Past, beginning
+from tests.past import STARTED, Past, beginning, week
 
 SOURCES: tuple[Source, ...] = ("engine", "host", "postgres")
 
@@ -298,33 +298,9 @@ def test_coarser_samples_keep_mean_and_peak() -> None:
     assert thinning.merge_samples([sample(0, 4.0), sample(5000, 4.0)])["peak"] is None
 
 
-def test_a_week_fits_in_fifty_megabytes(db: Database, tmp_path: Path) -> None:
-    """As it looks when it is old: two pools with wide distributions, 49 signals; PostgreSQL has as many."""
-    past, writer = Past(), scribe(db)
-    writer.look(past.look())
-    for minute in range(1, 21):
-        past.at = minute * 60.0
-        past.ops("writer", 30_000, 0.01, spread=0.8)
-        past.ops("reader", 30_000, 0.0004, spread=0.8)
-        writer.look(past.look())
-    usual = {pool: rows(db, "pool_intervals", f"pool = '{pool}'") for pool in ("writer", "reader")}
-    coarse = [thinning.merge_pools([row], fold=8) for found in usual.values() for row in found]
-    week = range(21, 7 * 24 * 60)
-    with db.atomic():
-        old = [{**coarse[at % 20 + 20 * pool], "at": at * 60_000} for at in week for pool in (0, 1)]
-        db.table("pool_intervals").insert_all(old)
-        (interval, *_) = rows(db, "intervals")
-        db.table("intervals").insert_all({**interval, "at": at * 60_000} for at in week)
-        db.conn.executemany(
-            "INSERT INTO samples VALUES (1, ?, ?, 60000, ?, ?)",
-            [(1 + n, at * 60_000, at / 7.0 + n, at / 3.0 + n) for n in range(49) for at in week],
-        )
-    db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-    size = (tmp_path / "history.db").stat().st_size
+def test_a_week_fits_in_fifty_megabytes(tmp_path: Path) -> None:
+    size = week(tmp_path / "history.db")
     assert 10e6 < size < 50e6, f"{size / 1e6:.1f} MB"
-
-
-# ---- files that fail, runs that are cut off
 
 
 def test_a_full_file_loses_nothing_but_detail(db: Database) -> None:
