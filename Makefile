@@ -8,6 +8,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # The folder of the databases that `make run` writes, and further flags for it: make run ARGS="--duration 10s"
 DATA ?= data
 ARGS ?=
+# How long the run of `make example` is: 0.1 is three minutes, 1 half an hour.
+SCALE ?= 0.1
 # Files of tests side by side, one worker per processor; a file stays together because of what its tests share.
 PYTEST_ARGS ?= -n auto --dist loadfile --no-loadscope-reorder
 UV_VERSION := 0.13.8
@@ -16,7 +18,7 @@ COMPILE := --universal --python-version 3.11 --generate-hashes --no-emit-index-u
 CODE := daemon tests bench docs dashboards
 
 .DEFAULT_GOAL := help
-.PHONY: run test bench lint type format docs dashboards preview lock clean help
+.PHONY: run test bench lint type format docs dashboards preview example lock clean help
 
 run: $(VENV)/.soakd ## one minute of load on a new SQLite file, live view, metrics at http://127.0.0.1:8080/metrics
 	@mkdir -p $(DATA)
@@ -49,6 +51,13 @@ dashboards: $(VENV)/.dev ## write Grafana's dashboards in deploy/grafana/dashboa
 
 preview: $(VENV)/.dev ## draw docs/preview anew from a run of three minutes; needs Prometheus and PostgreSQL
 	$(BIN)/python -m dashboards.preview
+
+example: $(VENV)/.soakd ## write docs/examples anew from a run of the scenario `sustained`, of SCALE times half an hour
+	bin=$$(cd $(BIN) && pwd) out=$$(pwd)/docs/examples && mkdir -p "$$out" && dir=$$(mktemp -d) && \
+	trap "rm -rf $$dir" EXIT && cd "$$dir" && \
+	{ "$$bin"/soakd run --scenario sustained --time-scale $(SCALE) --target sqlite:///sustained.db || [ $$? = 4 ]; } && \
+	"$$bin"/soakd report last --format html --output "$$out"/sustained.html && \
+	"$$bin"/soakd report last --format md --output "$$out"/sustained.md
 
 lock: ## newest allowed versions of all dependencies into the lock files
 	$(PYTHON) -m venv $(VENV)-lock

@@ -23,7 +23,11 @@ from docs import generate
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+PAGES = sorted(
+    page
+    for page in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+    if page.parent.name != "examples"  # reports, as soakd writes them
+)
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 REFRESH = "run `make docs`"
 
@@ -200,3 +204,19 @@ def test_what_the_migration_notes_name_is_there() -> None:
     assert not [text for text in sorted(named) if unknown(text)]
     made_up = ("--nowhere", "--scenario nowhere", "soakd nowhere", "soakd_nowhere", "pools.nowhere")
     assert all(unknown(text) for text in made_up)
+
+
+def test_the_walk_through_a_report_quotes_what_is_in_it() -> None:
+    """The report is the one beside it: each line of its quotes, and the page is the same run."""
+    examples = ROOT / "docs" / "examples"
+    report = (examples / "sustained.md").read_text(encoding="utf-8")
+    page = (examples / "sustained.html").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "walkthrough.md").read_text(encoding="utf-8")
+    quotes = [
+        line for block in re.findall(r"```text\n(.*?)```", text, re.DOTALL) for line in block.splitlines()
+    ]
+    assert len(quotes) > 8
+    assert not [line for line in quotes if line not in report.splitlines()]
+    title = report.splitlines()[0].removeprefix("# ").partition(":")[0]
+    assert f"<title>{title}</title>" in page
+    assert len(page) < 300_000

@@ -297,10 +297,12 @@ def test_the_bars_of_a_distribution_are_equally_wide_and_their_shares_add_up_to_
 
 def test_other_workloads_and_databases_are_left_out_of_the_settings(tmp_path: Path) -> None:
     config = {"workload": "events", "events": {"limit": 50}, "ledger": {"mix": 1}, "sqlite": {"mmap_size": 0},
-              "postgres": {"pool_size": 4}, "pools": {"writers": 3}}  # fmt: skip
+              "postgres": {"pool_size": 4}, "pools": {"writers": 3},
+              "thresholds": ["errors.rate < 1%", "pg.deadlocks == 0"]}  # fmt: skip
     page = templates.as_markdown(content(lived(tmp_path, seconds=8, config=config)))
     told = re.findall(r"^\| settings \| (\S+) \|", page, re.MULTILINE)
-    assert told == ["events.limit", "pools.writers", "sqlite.mmap_size", "workload"]
+    assert told == ["events.limit", "pools.writers", "sqlite.mmap_size", "thresholds", "workload"]
+    assert "errors.rate \\< 1%; pg.deadlocks == 0 |" in page
 
 
 def test_a_long_run_is_a_small_page(tmp_path: Path) -> None:
@@ -406,6 +408,21 @@ def test_a_standstill_is_a_spike_without_answers(tmp_path: Path) -> None:
     ]
     found = spikes(record._replace(pools={"writer": quiet}))
     assert [(spike.at, spike.seconds, spike.p99) for spike in found] == [(20.0, 2.0, None)]
+
+
+def test_a_standstill_and_the_late_answers_that_end_it_are_one(tmp_path: Path) -> None:
+    """Nobody had an answer from the 18th second on, and writers had theirs, 4 s late, in the 22nd."""
+    record = lived(tmp_path, seconds=30, slow=lambda second: 400.0 if second == 22 else 1.0)
+    silent = (18_000, 19_000, 20_000, 21_000)
+    quiet = {
+        pool: [
+            {**row, "ok": 0, "p99": None, "worst_p99": None} if row["at"] in silent[:last] else row
+            for row in rows
+        ]
+        for (pool, rows), last in zip(record.pools.items(), (3, 4), strict=True)
+    }
+    (spike,) = spikes(record._replace(pools=quiet))
+    assert (spike.at, spike.seconds) == (18.0, 4.0)
 
 
 Change = Callable[[Past], Sequence[Event] | None]

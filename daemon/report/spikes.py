@@ -60,16 +60,21 @@ def spikes(record: Record) -> list[Spike]:
     """Return the `MOST` worst spikes, the worst first; none where p99 was never `TIMES` what is usual.
 
     Slow seconds in a row are one spike, unless p99 falls and rises again by `AGAIN` within them. Peaks of
-    both pools at the same time are one.
+    both pools at the same time are one, and so are a standstill and the late answers that end it.
     """
     found = sorted(one for pool, rows in record.pools.items() for one in _stretches(_slow(pool, rows)))
     joined: list[list[_Slow]] = []
     for one in found:
-        if joined and one.peak - joined[-1][-1].peak <= NEAR:
+        if joined and _one(joined[-1][-1], one):
             joined[-1].append(one)
         else:
             joined.append([one])
     return sorted((_spike(record, group) for group in joined), key=lambda spike: -spike.times)[:MOST]
+
+
+def _one(earlier: _Slow, later: _Slow) -> bool:
+    waited = earlier.p99 is None and later.begin - round(later.height * 1000) <= earlier.end
+    return waited or later.peak - earlier.peak <= NEAR
 
 
 def _stretches(slow: Iterable[_Slow]) -> Iterator[_Slow]:

@@ -70,6 +70,8 @@ def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     for name, value in config.items():
         if isinstance(value, Mapping):
             found |= flat(value, f"{prefix}{name}.")
+        elif isinstance(value, list | tuple):
+            found[prefix + name] = "; ".join(str(one) for one in value)
         elif value is not None:
             found[prefix + name] = str(value).lower() if isinstance(value, bool) else f"{value}"
     return found
