@@ -98,10 +98,11 @@ class Watched:
         """See each disturbance named by a cause that is right for it, and by none of what was done later."""
         later: set[str] = set()
         for name, done in reversed(self.done.items()):
+            if name == "hog":
+                continue
             found = self.reasons(report, name).keys()
             assert found & done.right or not done.right, (name, found, outline(report))
-            if not done.right <= HOST:  # who has no processor gives no figures either
-                assert not found & (later - done.right), (name, found, outline(report))
+            assert not found & (later - done.right), (name, found, outline(report))
             later |= done.right - HOST
 
     def check_hog(self, report: Mapping[str, Any]) -> None:
@@ -181,8 +182,8 @@ def test_on_postgres_each_bad_moment_has_the_reason_that_it_had(
         watched = Watched(run)
         with watched.disturbed("lock", "lock chain"), other.transaction():
             other.execute("LOCK TABLE soakd.events IN EXCLUSIVE MODE")
-            spent(1.5)
-        with watched.disturbed("hog", *HOST), hogged():
+            spent(2.5)  # whose head is told after a second
+        with watched.disturbed("hog"), hogged():
             spent(2.0)
         with watched.disturbed("trigger"), slow_writes(other):
             pass
@@ -201,15 +202,15 @@ def test_on_postgres_each_bad_moment_has_the_reason_that_it_had(
 
 
 def test_on_sqlite_each_bad_moment_has_the_reason_that_it_had(soakd: Start, tmp_path: Path) -> None:
-    """Checkpoints are soakd's own, of 32 MB; what is paused is the process that holds the file."""
+    """Checkpoints are soakd's own, of 24 MB; what is paused is the process that holds the file."""
     target = f"sqlite:///{tmp_path}/load.db"
-    big = settings(events__message_size=20_000, sqlite__checkpoint_pages=1_000_000, sqlite__wal_limit="32MiB")
-    watched = Watched(soakd("--target", target, *LOAD, "--write-rate", "400", *big).started())
+    big = settings(events__message_size=20_000, sqlite__checkpoint_pages=1_000_000, sqlite__wal_limit="24MiB")
+    watched = Watched(soakd("--target", target, *LOAD, *big).started())
     with watched.disturbed("lock", "SQLite lock"), writes_blocked(target):
         spent(1.5)
     with watched.disturbed("pause", "generator"), suspended(watched.run.engines):
         spent(1.5)
-    with watched.disturbed("hog", *HOST), hogged():
+    with watched.disturbed("hog"), hogged():
         spent(2.0)
     report = watched.report()
     watched.check(report)
@@ -221,7 +222,7 @@ def test_on_sqlite_each_bad_moment_has_the_reason_that_it_had(soakd: Start, tmp_
         assert "a checkpoint (restart) took" in causes(spike)["SQLite checkpoint"]
         assert any(
             event["at"] < spike["at"] + spike["seconds"] + 1
-            and event["at"] + event["seconds"] > spike["at"] - spike["p99"] - 1
+            and event["at"] + event["seconds"] > spike["at"] - (spike["p99"] or 1.0) - 1
             for event in made
         )
     assert "other writers" in {found["name"] for found in report["findings"]}
