@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from textwrap import dedent
 from typing import Any, NamedTuple
 
 from daemon.report.content import Report, moment
@@ -179,5 +180,5 @@ def _query_test(report: Report) -> QueryTest | None:
     return QueryTest(
         about=[f"{made:%Y-%m-%d %H:%M:%S} UTC", *queries.head_lines(found)],
         figures=Table(heads, queries.query_rows(found)),
-        slow=[(complaint, "\n".join(lines)) for complaint, lines in queries.explanations(found)],
+        slow=[(complaint, dedent("\n".join(lines))) for complaint, lines in queries.explanations(found)],
     )
