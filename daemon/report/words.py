@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 
 from daemon.report.content import Report, moment
 from daemon.report.figures import Figures
-from daemon.report.spikes import UNEXPLAINED
 from daemon.results import queries, readable
 from daemon.workloads.registry import WORKLOADS
 
 PERCENTILES = (("p50", 0.5), ("p95", 0.95), ("p99", 0.99), ("p99.9", 0.999))
+UNEXPLAINED = "unexplained"
 BACKENDS = ("postgres", "sqlite", "null")
 
 
