@@ -11,7 +11,7 @@ from daemon.record.histogram import Histogram
 from daemon.report import svg
 from daemon.report.content import Report
 from daemon.report.figures import Figures
-from daemon.report.spikes import UNEXPLAINED, spikes
+from daemon.report.spikes import stretches
 from daemon.report.svg import Axis, Line, Mark, Point, Scale
 from daemon.report.view import AFTER, BEFORE
 from daemon.results import readable
@@ -252,9 +252,8 @@ def _marks(record: Record) -> list[Mark]:
 def _strip(record: Record, x: Axis) -> Chart:
     rows = [("phase", phases(record))]
     slow = [
-        Mark(one.at, one.at + one.seconds, "spike", f"{words}, {readable.clock_time(one.at)}")
-        for one in spikes(record)
-        for words in [", ".join(reason.name for reason in one.reasons) or UNEXPLAINED]
+        Mark(begin, end, "spike", f"{readable.clock_time(begin)}, the worst but {n}" if n else "the worst")
+        for n, (begin, end) in enumerate(stretches(record))
     ]
     rows += [("spike", slow)] if slow else []
     rows += [(kind, marks) for kind in EVENTS if (marks := _events(record, kind))]

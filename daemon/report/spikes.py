@@ -62,6 +62,18 @@ def spikes(record: Record) -> list[Spike]:
     Slow seconds in a row are one spike, unless p99 falls and rises again by `AGAIN` within them. Peaks of
     both pools at the same time are one, and so are a standstill and the late answers that end it.
     """
+    return [_spike(record, group) for group in _worst(record)]
+
+
+def stretches(record: Record) -> list[tuple[float, float]]:
+    """Return from when to when the spikes lasted, s since the run began, the worst first."""
+    return [
+        (min(one.begin for one in group) / 1000, max(one.end for one in group) / 1000)
+        for group in _worst(record)
+    ]
+
+
+def _worst(record: Record) -> list[list[_Slow]]:
     found = sorted(one for pool, rows in record.pools.items() for one in _stretches(_slow(pool, rows)))
     joined: list[list[_Slow]] = []
     for one in found:
@@ -69,7 +81,7 @@ def spikes(record: Record) -> list[Spike]:
             joined[-1].append(one)
         else:
             joined.append([one])
-    return sorted((_spike(record, group) for group in joined), key=lambda spike: -spike.times)[:MOST]
+    return sorted(joined, key=lambda group: -max(one.times for one in group))[:MOST]
 
 
 def _one(earlier: _Slow, later: _Slow) -> bool:
