@@ -22,6 +22,8 @@ from daemon.clock import SystemClock
 from daemon.config.settings import Settings
 from daemon.control.recount import recount
 from daemon.results.verify import Check
+from tests import forked
+from tests.forked import Forked
 
 T = TypeVar("T")
 Samples = dict[tuple[str, ...], float]  # (name, label=value, …) → value
@@ -103,11 +105,10 @@ class Soakd:
             if name not in given:
                 given += [name, value]
         with self._stdout.open("wb") as out, self._stderr.open("wb") as err:
-            self.process = subprocess.Popen(
-                [SOAKD, "run", "--json", *given],
+            self.process = Forked(
+                ["run", "--json", *given],
                 cwd=folder,
                 env={**os.environ, **(environ or {})},
-                stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
             )
@@ -223,15 +224,7 @@ def command(
     folder: Path, *arguments: str, environ: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run another command of soakd to its end."""
-    return subprocess.run(
-        [SOAKD, *arguments],
-        cwd=folder,
-        env={**os.environ, **(environ or {})},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    return forked.run(arguments, cwd=folder, env={**os.environ, **(environ or {})})
 
 
 def verified(target: str) -> Sequence[Check]:
