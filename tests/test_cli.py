@@ -172,6 +172,8 @@ def test_a_value_may_begin_with_a_minus_or_hold_an_equals_sign(started: list[Set
         ("run --writers", "option '--writers' requires an argument; see `soakd run --help`"),
         ("run --wrters 3", "no such option: --wrters"),
         ("run --duration 1 potato", "got unexpected extra argument(s) (potato); see `soakd run --help`"),
+        ("verify --run potato", "invalid value for '--run': 'potato' is not the number of a run; write one"),
+        (f"verify --run {2**63}", f"invalid value for '--run': '{2**63}' is not the number of a run"),
         ("rum", "no such command 'rum'"),
         ("config shw", "no such command 'shw'"),
     ],
