@@ -166,7 +166,8 @@ def _run_on_postgresql(folder: Path, address: str, target: str) -> Iterator[Soak
 def _run_on_sqlite(folder: Path, address: str, file: Path) -> Iterator[Soakd]:
     """Start a run with more writers than its queue has room for; what does not fit is dropped."""
     with _run(
-        folder, address, f"sqlite:///{file}", "--workload", "progress", "--scale", "50", "--writers", "60", "--write-rate", "300", "--read-rate", "300",
+        folder, address, f"sqlite:///{file}", "--workload", "progress", "--scale", "50",
+        "--writers", "60", "--write-rate", "300", "--read-rate", "300",
         "--batch-size", "20", "--queue-size", "30", "--on-full", "drop",
         *settings(progress__canary="500ms"),
     ) as run:  # fmt: skip
