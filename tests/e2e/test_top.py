@@ -91,7 +91,7 @@ def test_one_picture_in_a_pipe(soakd: Start, tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("hunter2\n")
     run = soakd(
         "--target", f"sqlite:///{tmp_path}/load.db", "--duration", "60s",
-        "--write-rate", "400", "--read-rate", "300", "--set", "http.password_file=secret",
+        "--write-rate", "200", "--read-rate", "150", "--set", "http.password_file=secret",
     ).started()  # fmt: skip
     refused = command(tmp_path, "top", run.url, "--once")
     assert refused.returncode == 3
@@ -101,9 +101,9 @@ def test_one_picture_in_a_pipe(soakd: Start, tmp_path: Path) -> None:
     done = command(tmp_path, "top", f"{run.url}/metrics", "--interval", "2s", "--password-file", "secret")
     assert (done.returncode, done.stderr) == (0, "")
     lines = {line.split()[0]: line.split() for line in done.stdout.splitlines()}
-    assert float(lines["writer"][1]) == pytest.approx(400, rel=0.25)
-    assert lines["writer"][2] == "400"
-    assert float(lines["reader"][1]) == pytest.approx(300, rel=0.25)
+    assert float(lines["writer"][1]) == pytest.approx(200, rel=0.25)
+    assert lines["writer"][2] == "200"
+    assert float(lines["reader"][1]) == pytest.approx(150, rel=0.25)
     assert all(re.fullmatch(r"[\d.]+(µs|ms|s)", time) for time in lines["reader"][4:7])
     assert re.search(r"from buckets of the last 2\.\d s", done.stdout)
     assert " of 10,000 rows" in done.stdout
