@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.conftest import Start
-from tests.e2e.process import SOAKD, command
+from tests.e2e.process import SOAKD, Soakd, command
 from tests.servers import free_port
 
 ESCAPES = re.compile(rb"\x1b(\[[0-?]*[ -/]*[@-~]|[@-Z\\-_])")
@@ -77,11 +77,18 @@ class Terminal:
             self._seen += os.read(self.master, 65536)
 
 
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Where a run that does not end by itself can be looked at."""
+    run = Soakd(tmp_path_factory.mktemp("run"), "--target", "null://", "--duration", "0")
+    yield run.url
+    run.stop()
+
+
 @pytest.fixture
-def terminal(soakd: Start, tmp_path: Path) -> Iterator[Terminal]:
-    """Looks at a run that goes on for a minute."""
-    run = soakd("--target", f"sqlite:///{tmp_path}/load.db", "--duration", "60s").started()
-    opened = Terminal(tmp_path, run.url, "--interval", "200ms")
+def terminal(url: str, tmp_path: Path) -> Iterator[Terminal]:
+    """Looks at that run."""
+    opened = Terminal(tmp_path, url, "--interval", "200ms")
     yield opened
     opened.close()
 
@@ -135,12 +142,11 @@ def test_signals_end_it_and_the_terminal_is_as_before(
     assert terminal.present == terminal.state
 
 
-def test_ctrl_c_ends_it_also_when_it_was_ignored_by_who_started_it(soakd: Start, tmp_path: Path) -> None:
+def test_ctrl_c_ends_it_also_when_it_was_ignored_by_who_started_it(url: str, tmp_path: Path) -> None:
     """As a shell has it for what is started in the background; a program on a terminal is not there."""
-    run = soakd("--target", f"sqlite:///{tmp_path}/load.db", "--duration", "60s").started()
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        terminal = Terminal(tmp_path, run.url, "--interval", "200ms")
+        terminal = Terminal(tmp_path, url, "--interval", "200ms")
     finally:
         signal.signal(signal.SIGINT, before)
     try:
