@@ -84,7 +84,7 @@ def settings(name: str) -> str:
     if any(".reads." in row[0] for row in rows):
         notes.append("Those of `reads` and `writes` are weights: only their proportions count.")
     if data := WORKLOADS[name].data:
-        shape = ", ".join(f"`{one}`" for one in ("data.scale", "seed", *data.shape))
+        shape = ", ".join(f"`{one}`" for one in ("data.scale", "data.seed", *data.shape))
         notes.append(f"What data is loaded follows from {shape}.")
     return "\n".join([_table(HEADS, rows), *(f"{note}\n" for note in notes)])
 
