@@ -80,7 +80,7 @@ async def index(backend: Backend, schema: Schema) -> None:
     """
     for statements in schema.tables.values():
         for statement in statements[1:]:  # each in a transaction of its own: they may take long
-            await do(backend, _run, (statement,))
+            await do(backend, _index, backend.dialect, statement)
 
 
 async def drop(backend: Backend, schema: Schema) -> None:
@@ -114,11 +114,10 @@ async def _prepare(
     clean: bool,  # noqa: FBT001 - a transaction function's arguments are positional
     bare: bool,  # noqa: FBT001
 ) -> set[str]:
-    if dialect.name == "postgres":
-        # Two soakd that start at once take turns; the number is arbitrary and soakd's own.
-        await tx.execute("SELECT pg_advisory_xact_lock(7305800412)")
-        if not (await tx.execute("SELECT to_regnamespace('soakd') IS NOT NULL"))[0][0]:
-            await tx.execute("CREATE SCHEMA soakd")
+    await _take_turns(tx, dialect)
+    made = "SELECT to_regnamespace('soakd') IS NOT NULL"
+    if dialect.name == "postgres" and not (await tx.execute(made))[0][0]:
+        await tx.execute("CREATE SCHEMA soakd")
     mine = await _mine(tx, dialect)
     if clean:
         await _refuse_running(tx, dialect)
@@ -207,6 +206,17 @@ async def _create(tx: Tx, dialect: Dialect, name: str, statements: Sequence[str]
     if await exists(tx, dialect, name):
         raise taken(dialect.table(name))
     await _run(tx, statements)
+
+
+async def _index(tx: Tx, dialect: Dialect, statement: str) -> None:
+    await _take_turns(tx, dialect)  # IF NOT EXISTS does not see what somebody else is just making
+    await tx.execute(statement)
+
+
+async def _take_turns(tx: Tx, dialect: Dialect) -> None:
+    """Have whoever else changes tables of soakd's wait until this transaction ends, as SQLite does."""
+    if dialect.name == "postgres":
+        await tx.execute("SELECT pg_advisory_xact_lock(7305800412)")  # an arbitrary number, and soakd's own
 
 
 async def _run(tx: Tx, statements: Iterable[str]) -> None:

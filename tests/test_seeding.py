@@ -233,6 +233,67 @@ def test_a_lost_answer_loads_no_chunk_twice_and_leaves_none_out(
     assert digest(settings) == whole
 
 
+def test_two_who_load_the_same_at_once_share_it(target: str) -> None:
+    """From nothing: both begin, each chunk is stored once, and both say that all is there."""
+    settings = wanted(target)
+    load(settings)
+    whole = digest(settings)
+    load(settings, clean=True, stop_after=0)
+    on(settings, lambda backend: seeds.forget(backend, "ledger"))
+
+    async def both(backend: Backend) -> list[Seeded | None]:
+        made = tables_of(settings, SystemClock()).schema(backend.dialect)
+        other = plan.make_backend(settings, SystemClock(), writers=settings.data.loaders)
+        await other.open()
+        try:
+            return await asyncio.gather(
+                *(
+                    Seeding(settings, one, SystemClock(), Watcher(), lambda: False).prepare(made, clean=False)
+                    for one in (backend, other)
+                )
+            )
+        finally:
+            await other.close()
+
+    assert [found and found.done for found in on(settings, both)] == [True, True]
+    assert counts(settings) == ROWS
+    assert digest(settings) == whole
+
+
+class Overtaken:
+    """A backend beside which somebody begins anew, with other data, after a few transactions."""
+
+    def __init__(self, backend: Backend, after: int, other: Callable[[], object]) -> None:
+        self._backend = backend
+        self._left = after
+        self._other = other
+        self.dialect = backend.dialect
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._backend, name)
+
+    async def transact(self, work: Transaction, *, deadline: float = INFINITY) -> Timed:
+        self._left -= 1
+        if self._left == 0:
+            await asyncio.to_thread(self._other)
+        return await self._backend.transact(work, deadline=deadline)
+
+
+@pytest.mark.parametrize("after", [6, 20])
+def test_who_is_overtaken_by_a_new_beginning_adds_nothing_to_it(target: str, after: int) -> None:
+    other = wanted(target, seed=9)
+    load(other)
+    whole = digest(other)
+    with pytest.raises(TargetError, match="begun anew") as refused:
+        load(
+            wanted(target, loaders=1),
+            clean=True,
+            wrap=lambda backend: Overtaken(backend, after, lambda: load(other, clean=True)),
+        )
+    assert "\n" not in str(refused.value)
+    assert digest(other) == whole
+
+
 def test_rows_of_others_in_the_way_end_it_with_one_line(target: str) -> None:
     settings = wanted(target)
 

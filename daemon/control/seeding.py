@@ -91,10 +91,14 @@ class Seeding(NamedTuple):
         try:
             found = await seeds.load(self.backend, name)
             if found is None:
-                found = await seeds.begin(self.backend, name, self._wanted(data), self.clock.wall())
-            else:
-                self._compare(found, data, sorted(created & tables.tables.keys()))
-            return found if found.done else await self._load(found, data, tables)
+                await seeds.begin(self.backend, name, self._wanted(data), self.clock.wall())
+                found = await seeds.load(self.backend, name)
+                if found is None:
+                    raise seeds.overtaken(name)
+            there = await seeds.loaded_chunks(self.backend, name)
+            filled = {table for table, _ in there} | (tables.tables.keys() if found.done else set())
+            self._compare(found, data, sorted(created & filled))
+            return found if found.done else await self._load(found, data, tables, there)
         except OpError as error:
             raise TargetError(f"cannot load the data of {name}: {error}") from error
 
@@ -117,10 +121,11 @@ class Seeding(NamedTuple):
                 "or use another target"
             )
 
-    async def _load(self, found: Seeded, data: Data, tables: Schema) -> Seeded:
-        name, dataset = self.settings.workload, found.dataset
+    async def _load(
+        self, found: Seeded, data: Data, tables: Schema, there: Mapping[tuple[str, int], int]
+    ) -> Seeded:
+        dataset = found.dataset
         fills = data.fills(dataset.scale, dataset.seed, dataset.shape)
-        there = await seeds.loaded_chunks(self.backend, name)
         self.shower.begin(
             {fill.table.name: fill.rows for fill in fills},
             {
@@ -130,8 +135,8 @@ class Seeding(NamedTuple):
         )
         try:
             loading = Loading(
-                name,
-                dataset.seed,
+                self.settings.workload,
+                found,
                 self.backend,
                 self.settings.data.loaders,
                 self.shower.rows,
@@ -140,16 +145,16 @@ class Seeding(NamedTuple):
             await loading.run(fills, there)
             if self.stopping():
                 return found
-            await self._complete(tables, fills)
+            await self._complete(found, tables, fills)
         finally:
             self.shower.end()
         return found._replace(done=True)
 
-    async def _complete(self, tables: Schema, fills: Sequence[Fill]) -> None:
+    async def _complete(self, found: Seeded, tables: Schema, fills: Sequence[Fill]) -> None:
         self.shower.say("indexes")
         await schema.index(self.backend, tables)
         self.shower.say("statistics")
         for fill in fills:
             for statement in self.backend.dialect.loaded(fill.table):
                 await do(self.backend, query, statement, ())
-        await seeds.finish(self.backend, self.settings.workload)
+        await seeds.finish(self.backend, self.settings.workload, found.begun)

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from daemon import ledger, seeds
 from daemon.backends.base import Backend
+from daemon.check.sqlite import refuse_running
 from daemon.clock import Clock
 from daemon.config.settings import Settings
 from daemon.control import plan
@@ -69,13 +70,15 @@ def check(settings: Settings, *, skip_data: bool) -> None:
 
     Raises:
         UsageError: the target stores nothing, or what is asked for contradicts itself.
-        TargetError: there is no such file.
+        TargetError: there is no such file, or a run is using what is to be dropped.
     """
     target = parse_target(settings.target.get_secret_value())
     if target.kind == "null":
         raise UsageError("the null target stores nothing: there is nothing to query")
     if skip_data and settings.clean:
         raise UsageError("--skip-data takes what is there, and --clean drops it: give one of them")
+    if target.path and settings.clean:
+        refuse_running(target.path)
     if skip_data and target.path and not target.path.exists():
         raise TargetError(f"there is no file {target.path}: leave --skip-data out to have it made")
 
