@@ -48,6 +48,18 @@ async def prepare(backend: Backend, schema: Schema, *, clean: bool, bare: bool =
     return created
 
 
+async def missing(backend: Backend, schema: Schema) -> set[str]:
+    """Return the bare names of the tables that `prepare` would create; changes nothing.
+
+    Raises:
+        UsageError: the workload's tables are of another version.
+        TargetError: the tables are of a newer soakd.
+        OpError: the target refused.
+    """
+    found: set[str] = await ask(backend, _missing, backend.dialect, schema)
+    return found
+
+
 def names(dialect: Dialect, schema: Schema) -> list[str]:
     """Return the qualified names of the tables that a run needs."""
     return [dialect.table(name) for name in (*(table.name for table in OWN), *schema.tables)]
@@ -133,12 +145,23 @@ async def _prepare(
     ]
     created = set()
     for name, version, statements in wanted:
-        # Somebody may have dropped one of ours, to have the space back.
-        if name not in mine or not await exists(tx, dialect, name):
+        if await _lacks(tx, dialect, mine, name):
             await _create(tx, dialect, name, statements)
             await tx.execute(dialect.insert(OBJECTS, again=True), (name, version))
             created.add(name)
     return created
+
+
+async def _missing(tx: Tx, dialect: Dialect, schema: Schema) -> set[str]:
+    mine = await _mine(tx, dialect)
+    _check_version(mine, schema)
+    wanted = (*(table.name for table in OWN), *schema.tables)
+    return {name for name in wanted if await _lacks(tx, dialect, mine, name)}
+
+
+async def _lacks(tx: Tx, dialect: Dialect, mine: Collection[str], name: str) -> bool:
+    """Return whether a table is not there; somebody may have dropped one of ours, to have the space back."""
+    return name not in mine or not await exists(tx, dialect, name)
 
 
 async def _refuse_running(tx: Tx, dialect: Dialect) -> None:

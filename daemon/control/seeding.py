@@ -87,32 +87,42 @@ class Seeding(NamedTuple):
             TargetError: the target cannot be used.
         """
         name = self.settings.workload
-        created = await schema.prepare(self.backend, tables, clean=clean, bare=True)
         try:
-            found = await seeds.load(self.backend, name)
+            found = None if clean else await self._found(data, tables)
+            await schema.prepare(self.backend, tables, clean=clean, bare=True)
             if found is None:
                 await seeds.begin(self.backend, name, self._wanted(data), self.clock.wall())
                 found = await seeds.load(self.backend, name)
                 if found is None:
                     raise seeds.overtaken(name)
-            there = await seeds.loaded_chunks(self.backend, name)
-            filled = {table for table, _ in there} | (tables.tables.keys() if found.done else set())
-            self._compare(found, data, sorted(created & filled))
-            return found if found.done else await self._load(found, data, tables, there)
+                self._compare(found, data)  # somebody else may have begun
+            return found if found.done else await self._load(found, data, tables)
         except OpError as error:
             raise TargetError(f"cannot load the data of {name}: {error}") from error
+
+    async def _found(self, data: Data, tables: Schema) -> Seeded | None:
+        """Return the data that is there, before anything is changed; refuse what cannot be used."""
+        name, missing = self.settings.workload, await schema.missing(self.backend, tables)
+        if missing & {seeds.SEEDS.name, seeds.CHUNKS.name}:
+            return None
+        found = await seeds.load(self.backend, name)
+        if found is not None:
+            self._compare(found, data)
+            chunks = await seeds.loaded_chunks(self.backend, name)
+            for table in sorted(missing):
+                if found.done or any(table == filled for filled, _ in chunks):
+                    raise UsageError(
+                        f"the target's data of {name} lacks the table {table}, which somebody dropped: "
+                        "load it anew with --clean, or use another target"
+                    )
+        return found
 
     def _wanted(self, data: Data, otherwise: int | None = None) -> Dataset:
         scale = plan.wanted_scale(self.settings, data) or otherwise or data.default
         return plan.dataset(self.settings, data, scale)
 
-    def _compare(self, found: Seeded, data: Data, missing: Sequence[str]) -> None:
-        """Refuse data that cannot be what was asked for."""
-        if missing:
-            raise UsageError(
-                f"the target's data of {self.settings.workload} lacks the table {missing[0]}, which somebody "
-                "dropped: load it anew with --clean, or use another target"
-            )
+    def _compare(self, found: Seeded, data: Data) -> None:
+        """Refuse data that is not what was asked for."""
         differences = found.dataset.differences(self._wanted(data, found.dataset.scale))
         if differences:
             raise UsageError(
@@ -121,10 +131,9 @@ class Seeding(NamedTuple):
                 "or use another target"
             )
 
-    async def _load(
-        self, found: Seeded, data: Data, tables: Schema, there: Mapping[tuple[str, int], int]
-    ) -> Seeded:
-        dataset = found.dataset
+    async def _load(self, found: Seeded, data: Data, tables: Schema) -> Seeded:
+        name, dataset = self.settings.workload, found.dataset
+        there = await seeds.loaded_chunks(self.backend, name)
         fills = data.fills(dataset.scale, dataset.seed, dataset.shape)
         self.shower.begin(
             {fill.table.name: fill.rows for fill in fills},
@@ -135,7 +144,7 @@ class Seeding(NamedTuple):
         )
         try:
             loading = Loading(
-                self.settings.workload,
+                name,
                 found,
                 self.backend,
                 self.settings.data.loaders,
