@@ -233,6 +233,45 @@ def test_a_lost_answer_loads_no_chunk_twice_and_leaves_none_out(
     assert digest(settings) == whole
 
 
+class Away:
+    """A backend whose server is away for a while after the first chunks."""
+
+    def __init__(self, backend: Backend, calls: int) -> None:
+        self._backend = backend
+        self._away = range(5, 5 + calls)
+        self.calls = 0
+        self.dialect = backend.dialect
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._backend, name)
+
+    async def transact(self, work: Transaction, *, deadline: float = INFINITY) -> Timed:
+        self.calls += 0 if work.read_only else 1
+        if not work.read_only and self.calls in self._away:
+            raise OpError("connection", "away")
+        return await self._backend.transact(work, deadline=deadline)
+
+
+def test_a_server_that_is_away_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As long as a restart takes; and whoever stops meanwhile does not wait for it."""
+    monkeypatch.setattr("daemon.load.loading.LONGEST_PAUSE", 0.001)
+    settings = wanted(f"sqlite:///{tmp_path}/data.db", loaders=1)
+    found = load(settings, wrap=lambda backend: Away(backend, 15))
+    assert found is not None
+    assert found.done
+    assert counts(settings) == ROWS
+    gone: list[Away] = []
+
+    def stopped(backend: Backend) -> Backend:
+        gone.append(Away(backend, 1 << 30))
+        return gone[0]
+
+    found = load(settings, clean=True, wrap=stopped, stop_after=6)
+    assert found is not None
+    assert not found.done
+    assert gone[0].calls < 12
+
+
 def test_two_who_load_the_same_at_once_share_it(target: str) -> None:
     """From nothing: both begin, each chunk is stored once, and both say that all is there."""
     settings = wanted(target)

@@ -13,7 +13,7 @@ from daemon.ops import Table, Transaction, Tx, Values
 from daemon.seeds import Seeded
 from daemon.workloads.data import Fill
 
-TRIES = 6
+TRIES = 20  # of a chunk: some 15 s, in which a server restarts
 FIRST_PAUSE = 0.1  # s, after a failed try; doubled each time,
 LONGEST_PAUSE = 2.0  # s, up to this
 
@@ -64,27 +64,35 @@ class Loading(NamedTuple):
             if self.stopping():
                 return
             rows = fill.chunk(number, self.seeded.dataset.seed)
-            await self._store(fill.table, number, rows)
+            if not await self._store(fill.table, number, rows):
+                return
             self.on_rows(fill.table.name, len(rows))
             await asyncio.sleep(0)  # making rows takes its time, and others want a turn
 
-    async def _store(self, table: Table, number: int, rows: Sequence[Values]) -> None:
+    async def _store(self, table: Table, number: int, rows: Sequence[Values]) -> bool:
+        """Store a chunk; return whether it is there, or it was time to stop before it was."""
         key = (table.name, number, len(rows), self.workload, round(self.seeded.begun * 1e6))
         work = Transaction(_store, (seeds.mark(self.backend.dialect), key, table, rows), read_only=False)
         rng = Random()
-        for attempt in range(TRIES):
+        attempt = 0
+        while True:
             try:
                 await self.backend.transact(work)
             except OpError as error:
                 if error.error_class == "constraint" and await self._is_there(table, number):
-                    return  # somebody else loads the same, or the try before was committed, its answer lost
-                if not error.transient or attempt == TRIES - 1:
+                    return (
+                        True  # somebody else loads the same, or the try before was committed, its answer lost
+                    )
+                attempt += 1
+                if not error.transient or attempt == TRIES:
                     raise TargetError(
                         f"loading {table.name} failed: {error}; when that is mended, the same command goes on"
                     ) from error
-                await asyncio.sleep(pause(attempt, FIRST_PAUSE, LONGEST_PAUSE, rng))
+                if self.stopping():
+                    return False
+                await asyncio.sleep(pause(attempt - 1, FIRST_PAUSE, LONGEST_PAUSE, rng))
             else:
-                return
+                return True
 
     async def _is_there(self, table: Table, number: int) -> bool:
         return (table.name, number) in await seeds.loaded_chunks(self.backend, self.workload)
