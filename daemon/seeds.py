@@ -1,12 +1,13 @@
 """What the target remembers of the data that was loaded into it: which it is, and how much is there."""
 
 import json
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from daemon.backends.base import Backend, Dialect
 from daemon.errors import TargetError
 from daemon.ledger import ask, do, insert
-from daemon.ops import Table, query
+from daemon.ops import Table, Tx, query
 from daemon.workloads.data import Dataset
 
 SEEDS = Table(
@@ -66,17 +67,27 @@ async def begin(backend: Backend, workload: str, dataset: Dataset, now: float) -
     await do(backend, insert, backend.dialect.insert(SEEDS, again=True), (values,))
 
 
-async def finish(backend: Backend, workload: str, begun: float) -> None:
-    """Note that the data whose loading began then is complete.
+async def finish(backend: Backend, workload: str, begun: float, last: Sequence[str]) -> None:
+    """Note that the data whose loading began then is complete, with the last statements; once.
+
+    When two have loaded it, a run of the one may be writing when the other gets here.
 
     Raises:
         OpError: the target refused.
         TargetError: it is not there any more.
     """
-    sql = backend.dialect.sql(
-        "UPDATE {seeds} SET done = 1 WHERE workload = ? AND begun = ? RETURNING done", seeds=SEEDS.name
-    )
-    if not await do(backend, query, sql, (workload, round(begun * 1e6))):
+    await do(backend, _finish, backend.dialect, workload, round(begun * 1e6), last)
+
+
+async def _finish(tx: Tx, dialect: Dialect, workload: str, begun: int, last: Sequence[str]) -> None:
+    mine = "workload = ? AND begun = ?"
+    update = dialect.sql(f"UPDATE {{s}} SET done = 1 WHERE {mine} AND done = 0 RETURNING done", s=SEEDS.name)
+    if await tx.execute(update, (workload, begun)):
+        for statement in last:
+            await tx.execute(statement)
+    elif not await tx.execute(
+        dialect.sql(f"SELECT done FROM {{s}} WHERE {mine}", s=SEEDS.name), (workload, begun)
+    ):
         raise overtaken(workload)
 
 

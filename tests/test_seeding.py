@@ -299,6 +299,19 @@ def test_two_who_load_the_same_at_once_share_it(target: str) -> None:
     assert digest(settings) == whole
 
 
+def test_what_ends_a_loading_is_done_once(prepared: Settings) -> None:
+    """Numbers would be set back behind those that a run has drawn since."""
+
+    async def check(backend: Backend) -> None:
+        found = await seeds.load(backend, "ledger")
+        assert found is not None
+        await seeds.finish(backend, "ledger", found.begun, ["no statement at all"])
+        with pytest.raises(TargetError, match="begun anew"):
+            await seeds.finish(backend, "ledger", found.begun + 1, ["no statement at all"])
+
+    on(prepared, check)
+
+
 class Overtaken:
     """A backend beside which somebody begins anew, with other data, after a few transactions."""
 

@@ -9,9 +9,7 @@ from daemon.clock import Clock
 from daemon.config.settings import Settings
 from daemon.control import plan
 from daemon.errors import OpError, TargetError, UsageError
-from daemon.ledger import do
 from daemon.load.loading import Loading
-from daemon.ops import query
 from daemon.seeds import Seeded
 from daemon.workloads import registry
 from daemon.workloads.base import Schema
@@ -163,7 +161,5 @@ class Seeding(NamedTuple):
         self.shower.say("indexes")
         await schema.index(self.backend, tables)
         self.shower.say("statistics")
-        for fill in fills:
-            for statement in self.backend.dialect.loaded(fill.table):
-                await do(self.backend, query, statement, ())
-        await seeds.finish(self.backend, self.settings.workload, found.begun)
+        last = [statement for fill in fills for statement in self.backend.dialect.loaded(fill.table)]
+        await seeds.finish(self.backend, self.settings.workload, found.begun, last)
