@@ -12,7 +12,6 @@ import pytest
 
 from daemon.__main__ import main
 from daemon.backends.base import Dialect
-from daemon.config.settings import Settings
 from daemon.errors import OpError, Rejected
 from daemon.ops import Table, Transaction, Tx, Values
 from daemon.workloads.game.invariants import RULES
