@@ -81,6 +81,14 @@ class StoppedError(SoakdError):
         self.exit_code = 128 + number
 
 
+class FailedError(SoakdError):
+    """Several things went wrong: a line for each, and the exit code of the worst."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
 class OpError(Exception):
     """One operation failed on the database.
 

@@ -72,13 +72,29 @@ class Step(NamedTuple):
         return found
 
 
+class Member(NamedTuple):
+    """Where a run stands: the id of its suite, and its place in it, from 0."""
+
+    suite: str
+    place: int
+
+
 class Programme(NamedTuple):
-    """A scenario to be followed."""
+    """A scenario to be followed.
+
+    Attributes:
+        name: of the scenario.
+        steps: one after the other.
+        reset: what is reset before the load.
+        thresholds: bounds on the whole run.
+        member: where it stands in a suite; None by itself.
+    """
 
     name: str
     steps: Sequence[Step]
     reset: Sequence[str]
     thresholds: Sequence[Threshold]
+    member: Member | None = None
 
     @property
     def seconds(self) -> float:
