@@ -19,7 +19,7 @@ AROUND = 10.0  # s before and after an event that it is compared with
 
 
 class Happenings:
-    """Runs the events of phases, each at its time and apart from the others; a statement has its connection."""
+    """Runs the events of phases, each at its time, whatever the others do."""
 
     def __init__(
         self,

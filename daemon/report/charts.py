@@ -205,12 +205,14 @@ def _lines(
 def _points(
     rows: Sequence[Mapping[str, Any]], of: Callable[[Mapping[str, Any]], float | None]
 ) -> list[Point]:
-    """Return a point in the middle of each row, and a gap where rows are missing."""
+    """Return a point in the middle of each row, and a gap where rows are missing or another run begins."""
     points: list[Point] = []
     end: float | None = None
+    run = rows[0]["run"] if rows else None
     for row in rows:
-        if end is not None and row["at"] - end > GAP * row["length"]:
+        if end is not None and (row["at"] - end > GAP * row["length"] or row["run"] != run):
             points.append((end / 1000, None))
+        run = row["run"]
         points.append(((row["at"] + row["length"] / 2) / 1000, of(row)))
         end = row["at"] + row["length"]
     return points

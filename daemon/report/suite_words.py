@@ -1,16 +1,17 @@
 """The figures of a suite's report as people read them, the scenarios side by side."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from daemon.ops import POOLS
+from daemon.ops import POOLS, PoolName
 from daemon.report.content import moment
 from daemon.report.figures import Figures
 from daemon.report.suite import PartReport, SuiteReport
 from daemon.report.words import UNEXPLAINED, Table, names
 from daemon.results import readable
 
+WORDS: Mapping[PoolName, str] = {"writer": "writes", "reader": "reads"}
 QUANTILES = (0.5, 0.95, 0.99)
 MOST_SPIKES = 3  # of each scenario; its own report has all
 
@@ -33,7 +34,7 @@ def comparison(report: SuiteReport) -> Table:
     pools = [name for name in POOLS if any(part.pool(name) for part in report.parts)]
     heads = ["scenario", "verdict"]
     for name in pools:
-        heads += [f" {name}s/s", " of target", " p50", " p95", " p99"]
+        heads += [f" {WORDS[name]}/s", " of target", " p50", " p95", " p99"]
     return Table(
         [*heads, " errors", " dropped"],
         [
@@ -54,9 +55,9 @@ def anchors(report: SuiteReport) -> list[str]:
 
 
 def change(part: PartReport) -> str:
-    """Return what is to be changed first, by its most important finding; empty where no rule fired."""
+    """Return what is to be changed first, by its most important finding; empty where there are notes only."""
     found = part.report.findings[:1] if part.report else ()
-    return "".join(f"{finding.name}: {finding.change}" for finding in found)
+    return "".join(f"{one.name}: {one.change}" for one in found if one.weight != "note")
 
 
 def _pool(pool: Figures | None) -> Sequence[str]:

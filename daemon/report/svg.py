@@ -165,9 +165,9 @@ def ranges(
                 f'<circle class="k c{colour}" cx="{place:.1f}" cy="{y + 22:g}" r="4.5">'
                 f"<title>{escape(show_x(value))}</title></circle>"
             )
-        anchor, beside = ("end", places[0] - 8) if places[-1] > WIDTH - 80 else ("start", places[-1] + 8)
+        anchor = "end" if places[-1] > WIDTH - 80 else "start"
         parts.append(
-            f'<text class="t" x="{beside:.1f}" y="{y + 26:g}" text-anchor="{anchor}">'
+            f'<text class="t" x="{places[-1]:.1f}" y="{y + 14:g}" text-anchor="{anchor}">'
             f"{escape(show_x(dots[-1][1]))}</text>"
         )
     parts.append(_x_ticks(x, show_x, height))
