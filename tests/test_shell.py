@@ -36,9 +36,8 @@ def test_a_command_that_does_not_end_is_killed_with_all_that_it_started(how: str
     command = f"sleep 300 & echo $! > {file}.new; mv {file}.new {file}; echo waiting; wait"
 
     async def main() -> str | None:
-        running = asyncio.create_task(run_shell(command, 1.0 if how == "timeout" else 300.0))
-        while not file.exists():
-            await asyncio.sleep(0.01)
+        running = asyncio.create_task(run_shell(command, 2.0 if how == "timeout" else 300.0))
+        await asyncio.to_thread(eventually, lambda: file.exists() or None, 20, "its start")
         if how == "cancelled":
             running.cancel()
             await asyncio.wait({running})
@@ -46,7 +45,7 @@ def test_a_command_that_does_not_end_is_killed_with_all_that_it_started(how: str
         return (await running).error
 
     said = asyncio.run(main())
-    assert said == (None if how == "cancelled" else "killed after 1 s: waiting")
+    assert said == (None if how == "cancelled" else "killed after 2 s: waiting")
     eventually(lambda: gone(int(file.read_text())), 5, "the end of what it started")
 
 

@@ -137,7 +137,8 @@ def load(db: Database, run: Kept) -> Record:
         return list(db.query(f"SELECT * FROM {table} WHERE run = ? ORDER BY {order}", [run.number]))
 
     samples = db.query(
-        "SELECT s.name, x.run, x.at, x.length, x.value, x.peak FROM samples x JOIN signals s ON s.id = x.signal"
+        "SELECT s.name, x.run, x.at, x.length, x.value, x.peak"
+        " FROM samples x JOIN signals s ON s.id = x.signal"
         " WHERE x.run = ? ORDER BY x.signal, x.at",
         [run.number],
     )

@@ -172,6 +172,11 @@ class Scenario(Section):
     thresholds: Thresholds = Field((), description="Bounds on the whole run.")
     phases: tuple[Phase, ...] = Field(min_length=1, max_length=1000, description="One after the other.")
 
+    @property
+    def seconds(self) -> float:
+        """How long all phases last, not scaled."""
+        return sum(phase.duration for phase in self.phases)
+
     @model_validator(mode="after")
     def _names(self) -> "Scenario":
         seen: set[str] = set()

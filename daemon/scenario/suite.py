@@ -76,6 +76,12 @@ class Selection(NamedTuple):
     suite: Suite
     parts: Sequence[Chosen]
 
+    @property
+    def seconds(self) -> float:
+        """How long its phases and the rests between its scenarios last, as the suite scales them."""
+        rests = self.suite.cool_down * (len(self.parts) - 1) * self.suite.time_scale
+        return rests + sum(part.found.scenario.seconds * part.scale for part in self.parts)
+
 
 def suites() -> list[str]:
     """Return the names of the suites that come with soakd."""
