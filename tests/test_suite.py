@@ -33,11 +33,15 @@ def made(tmp_path: Path, text: str) -> Path:
         (
             HEAD + "  - {scenario: smoke, time_scale: 0}\n",
             3,
-            "scenarios[0].time_scale: Input should be greater",
+            "scenarios[0].time_scale: 0 is not valid; it should be greater",
         ),
         (HEAD + "  - smoke\ncooldown: 5s\n", 4, "there is no field cooldown; did you mean cool_down?"),
         (HEAD + "  - smoke\ncool_down: soon\n", 4, "cool_down: 'soon' is not a duration"),
-        (HEAD + "  - smoke\nreset: [all]\n", 4, "reset[0]: Input should be 'tables', 'statistics'"),
+        (
+            HEAD + "  - smoke\nreset: [all]\n",
+            4,
+            "reset[0]: 'all' is not valid; it should be 'tables', 'statistics'",
+        ),
         ("description: x\nscenarios: []\n", 2, "scenarios: "),
         ("scenarios: [smoke]\n", 1, "description is missing"),
         (HEAD + "  - {name: a}\n", 3, "scenario is missing"),
@@ -150,7 +154,8 @@ def test_what_a_suite_cannot_be_run_with_is_refused_before_any_load(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "shell.yaml").write_text(
-        "description: x\nphases:\n  - name: a\n    duration: 1s\n    events: [{at: 0s, name: hook, shell: ls}]\n"
+        "description: x\nphases:\n  - name: a\n    duration: 1s\n"
+        "    events: [{at: 0s, name: hook, shell: ls}]\n"
     )
     assert main(["suite", "--target", "null://", *words.split()]) == 2
     assert says in capsys.readouterr().err

@@ -33,4 +33,4 @@ def follow(load: Load, found: Found, scale: float, *, allow_shell: bool) -> tupl
             f"{loaded.sources['duration']}: the scenario {found.name} has durations of its own; "
             "leave it out, and shorten or stretch them with --time-scale"
         )
-    return loaded.settings, programme(found.name, found.scenario, scale)
+    return loaded.settings, programme(found.name, found.scenario, scale, found.places)

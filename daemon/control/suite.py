@@ -110,7 +110,7 @@ def _check(suite: Suite, clock: Clock) -> None:
         try:
             check_apart(settings)
             ops = tables_of(settings, clock).ops
-            thresholds_of(plan.fitted(settings, ops), ops, programme)
+            thresholds_of(plan.fitted(settings, ops, programme), ops, programme)
         except UsageError as error:
             problems += [f"{name}: {line}" for line in str(error).splitlines()]
     files = {str(part.settings.history.file) for part in suite.parts}

@@ -13,6 +13,7 @@ from daemon.config.sources import Given
 from daemon.config.yaml import Lines, read_document
 from daemon.errors import UsageError
 from daemon.scenario.model import Scenario
+from daemon.scenario.programme import Places
 
 M = TypeVar("M", bound=BaseModel)
 SHIPPED = Path(__file__).parent / "shipped"
@@ -26,12 +27,14 @@ class Found(NamedTuple):
         scenario: what it says.
         settings: its settings as a layer under flags and variables.
         commands: the shell commands in it: file, line and name of the event.
+        places: file and line of everything in it.
     """
 
     name: str
     scenario: Scenario
     settings: Mapping[str, Given]
     commands: Sequence[str]
+    places: Places
 
 
 def shipped() -> list[str]:
@@ -71,26 +74,32 @@ def read(path: Path) -> Found:
     Raises:
         UsageError: it cannot be read, or is no scenario; a line for each mistake.
     """
-    scenario, lines = read_as(Scenario, path, *read_document(path, "--scenario"))
+    value, lines = read_document(path, "--scenario")
+    if isinstance(value, Mapping) and "scenarios" in value:
+        raise UsageError(f"{path}: is a suite of scenarios; run it with `soakd suite {path}`")
+    scenario = read_as(Scenario, path, value, lines)
+    places = {key: f"{path}:{line}" for key, line in lines.items()}
     commands = [
-        f"{path}:{lines.get(('phases', number, 'events', place), 1)}: event {event.name}"
+        f"{places['phases', number, 'events', place]}: event {event.name}"
         for number, phase in enumerate(scenario.phases)
         for place, event in enumerate(phase.events)
         if event.shell is not None
     ]
-    return Found(path.stem, scenario, layer(scenario.settings, path, lines, ("settings",)), commands)
+    return Found(path.stem, scenario, layer(scenario.settings, path, lines, ("settings",)), commands, places)
 
 
-def read_as(kind: type[M], path: Path, value: object, lines: Lines) -> tuple[M, Lines]:
-    """Return what a file says as a model, and the lines of the file.
+def read_as(kind: type[M], path: Path, value: object, lines: Lines) -> M:
+    """Return what a file says as a model.
 
     Raises:
         UsageError: it is none; a line for each mistake.
     """
     try:
-        return kind.model_validate(value), lines
+        return kind.model_validate(value)
     except ValidationError as error:
-        found = error.errors(include_url=False, include_context=False)
+        every = error.errors(include_url=False, include_context=False)
+        # A list of which nothing is valid is told as empty beside; its mistakes are enough.
+        found = [one for one in every if one["type"] != "too_short" or len(every) == 1]
         raise UsageError("\n".join(dict.fromkeys(_line(kind, path, lines, one) for one in found))) from None
 
 
@@ -128,7 +137,13 @@ def _line(kind: type[BaseModel], path: Path, lines: Lines, mistake: Mapping[str,
         return f"{where}: there is no field {name}{f'; did you mean {best}?' if best else ''}"
     if mistake["type"] == "missing":
         return f"{where}: {what}{loc[-1]} is missing"
-    return f"{where}: {what}{mistake['msg'].removeprefix('Value error, ')}"
+    if mistake["type"] == "too_short":
+        return f"{where}: {what}there is nothing in it; give one at least"
+    said = mistake["msg"].removeprefix("Value error, ")
+    should = said.removeprefix("Input should be ")
+    if should != said and isinstance(mistake["input"], str | int | float):
+        return f"{where}: {what}{mistake['input']!r} is not valid; it should be {should}"
+    return f"{where}: {what}{said}"
 
 
 def _dotted(known: tuple[int | str, ...]) -> str:

@@ -124,7 +124,7 @@ def read_suite(path: Path) -> Selection:
 
 
 def _selection(path: Path, value: object, lines: Lines) -> Selection:
-    suite, _ = read_as(Suite, path, value, lines)
+    suite = read_as(Suite, path, value, lines)
     parts = []
     for number, part in enumerate(suite.scenarios):
         place: tuple[str | int, ...] = ("scenarios", number)

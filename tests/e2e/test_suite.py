@@ -101,9 +101,7 @@ def test_a_suite_goes_on_after_failures_and_ends_in_order_at_a_signal(
         "out.json",
     )
     try:
-        eventually(
-            lambda: [event for event in events(tmp_path, "phase.begun")][1:] or None, 60, "the third scenario"
-        )
+        eventually(lambda: events(tmp_path, "phase.begun")[1:] or None, 60, "the third scenario")
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == 3, (tmp_path / "complaints").read_text()
     finally:
