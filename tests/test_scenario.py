@@ -267,7 +267,8 @@ def test_a_shipped_scenario_is_what_the_schema_says(name: str) -> None:
 
 def test_the_scenario_of_the_documentation_is_one(tmp_path: Path) -> None:
     page = (Path(__file__).parent.parent / "docs" / "scenarios.md").read_text(encoding="utf-8")
-    (text,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    text, event = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)[:2]
+    assert followed(tmp_path, HEAD + PHASE.replace("10s", "2m") + event).steps[0].events[0][1].shell
     assert [step.name for step in followed(tmp_path, text).steps] == ["morning", "noon", "evening"]
     kinds = re.findall(r"^\| (`.*`) \|", page, re.MULTILINE)
     for spec in (spec for cell in kinds for spec in re.findall(r"`(.+?)`", cell)):
