@@ -91,7 +91,7 @@ def test_names_are_those_of_a_suite_or_of_scenarios() -> None:
         "game-baseline", "game-normal", "game-peak", "game-stress", "game-endurance",
     ]  # fmt: skip
     assert [part.name for part in select(["smoke", "light", "smoke"]).parts] == ["smoke", "light", "smoke-2"]
-    assert select(["smoke"]).parts[0].found.scenario.reset == ("statistics", "checkpoint")
+    assert select(["smoke"]).parts[0].found.scenario.reset == ("checkpoint",)
     with pytest.raises(
         UsageError, match="soakd suite games: there is no such suite or scenario; did you mean game"
     ):

@@ -92,8 +92,8 @@ def test_the_scenarios_stand_side_by_side_with_the_numbers_of_their_runs(report:
     writer = busy.pool("writer")
     assert writer is not None
     assert rows[1][:3] == ("busy", "failed", readable.rate(writer.rate))
-    assert rows[1][6] == readable.seconds(writer.quantile("response", 0.99))
-    assert rows[2] == ("nowhere", "failed", *["–"] * 12)
+    assert rows[1][5] == readable.seconds(writer.quantile("response", 0.99))
+    assert rows[2] == ("nowhere", "failed", *["–"] * 10)
     lines = list(csv.DictReader(io.StringIO(forms.of_suite(report, "csv"))))
     assert [(line["name"], line["pool"]) for line in lines] == [
         ("calm", "writer"), ("calm", "reader"), ("busy", "writer"), ("busy", "reader"), ("nowhere", ""),
@@ -198,6 +198,31 @@ def test_a_suite_that_was_killed_is_told_as_interrupted(tmp_path: Path) -> None:
         kept = find_suite(db, "cut")
         assert kept is not None
         assert collect(db, kept).verdict == "interrupted"
+
+
+@pytest.mark.parametrize(
+    ("codes", "reason", "verdict"),
+    [
+        ((0, 0), "done", "passed"),
+        ((0, 4), "done", "failed"),
+        ((0, None), "SIGINT", "stopped"),
+        ((0, 130), "SIGINT", "stopped"),
+        ((5, 130), "SIGINT", "failed"),
+    ],
+)
+def test_the_verdict_over_a_suite_without_runs_is_that_of_its_exit_codes(
+    codes: tuple[int | None, ...], reason: str, verdict: str, tmp_path: Path
+) -> None:
+    book = Book(tmp_path / "history.db", SUITE, pytest.fail)
+    book.begin("some", "0.1.0", STARTED, [Plan(f"n{n}", "light", "null://") for n in range(len(codes))])
+    for place, code in enumerate(codes):
+        if code is not None:
+            book.part(place, code, None)
+    book.end(STARTED + 1, reason)
+    with reading(tmp_path / "history.db") as db:
+        kept = find_suite(db, "some")
+        assert kept is not None
+        assert collect(db, kept).verdict == verdict
 
 
 def test_a_history_that_cannot_be_written_is_told_and_harms_nobody(tmp_path: Path) -> None:

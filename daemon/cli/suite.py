@@ -1,5 +1,6 @@
 """`soakd suite`: several scenarios one after the other, and one report that compares them."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,6 +13,7 @@ from daemon.cli.reporting import FORMS, check_reports
 from daemon.cli.run import AllowShell, Report, TimeScale, check_scale
 from daemon.cli.writing import write_text
 from daemon.errors import ExitCode, FailedError, UsageError
+from daemon.units import parse_duration
 
 if TYPE_CHECKING:
     from daemon.config.settings import Settings
@@ -97,12 +99,13 @@ def _planned(
     Raises:
         UsageError: something about it is wrong; a line for each mistake.
     """
-    from daemon.cli.following import follow  # noqa: PLC0415 - slow, and not needed for --help
-    from daemon.control.suite import Part, Suite  # noqa: PLC0415
-    from daemon.scenario.suite import select  # noqa: PLC0415
-    from daemon.units import parse_duration  # noqa: PLC0415
+    from daemon.scenario.suite import select  # noqa: PLC0415 - slow, and not needed for --help
 
     selection = select(names)
+    # What a run needs takes a second to be loaded, and a slip is told before.
+    from daemon.cli.following import follow  # noqa: PLC0415
+    from daemon.control.suite import Part, Suite  # noqa: PLC0415
+
     scale, rest = times
     try:
         cool_down = selection.suite.cool_down if rest is None else parse_duration(rest)
@@ -133,9 +136,7 @@ def _tell(result: "Result", settings: "Settings", files: Sequence[Path]) -> None
     Raises:
         UsageError: the history cannot be read, or a report not be written.
     """
-    import sys  # noqa: PLC0415 - see below
-
-    from daemon.cli.tables import print_table  # noqa: PLC0415
+    from daemon.cli.tables import print_table  # noqa: PLC0415 - not needed before the load
     from daemon.history.file import reading  # noqa: PLC0415
     from daemon.history.suites import find_suite  # noqa: PLC0415
     from daemon.report.forms import of_suite  # noqa: PLC0415
@@ -151,7 +152,7 @@ def _tell(result: "Result", settings: "Settings", files: Sequence[Path]) -> None
         made = collect(db, kept)
     told = sys.stdout.isatty() and settings.log.format == "auto"
     if told:
-        table = comparison(made)
+        table = comparison(made, (0.99,))
         print_table([head.strip() for head in table.heads], table.rows)
     for file in files:
         write_text(of_suite(made, FORMS[file.suffix.lower()]), file)

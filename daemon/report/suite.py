@@ -13,6 +13,7 @@ from daemon.report.view import AFTER, BEFORE
 from daemon.results import readable
 
 Verdict = Literal["passed", "failed", "unjudged", "stopped", "interrupted", "running", "not run"]
+SIGNALLED = 128  # exit codes above are signals
 HEADLINES: Mapping[Verdict, str] = {
     "passed": "Passed",
     "failed": "Failed",
@@ -125,7 +126,7 @@ def _verdict(part: KeptPart, *, alive: bool) -> Verdict:
             return "not run"
         return "running" if alive else "interrupted"
     if part.exit_code:
-        return "failed"
+        return "stopped" if part.exit_code > SIGNALLED else "failed"
     if run is None:
         return "passed"
     if (run.stop_reason or "").startswith("SIG"):

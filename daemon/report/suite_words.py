@@ -29,19 +29,29 @@ def suite_names(report: SuiteReport) -> dict[str, Any]:
     }
 
 
-def comparison(report: SuiteReport) -> Table:
-    """Return a row for each scenario: verdict, rates against what was asked for, times, errors."""
+def comparison(report: SuiteReport, quantiles: Sequence[float] = QUANTILES) -> Table:
+    """Return a row for each scenario: verdict, rates against what was asked for, times, errors.
+
+    Args:
+        report: of the suite.
+        quantiles: of the response times that are shown.
+    """
     pools = [name for name in POOLS if any(part.pool(name) for part in report.parts)]
     heads = ["scenario", "verdict"]
+    paced = any(pool.target for part in report.parts if part.report for pool in part.report.pools)
     for name in pools:
-        heads += [f" {WORDS[name]}/s", " of target", " p50", " p95", " p99"]
+        heads += [
+            f" {WORDS[name]}/s",
+            *([" of target"] if paced else []),
+            *(f" p{q * 100:g}" for q in quantiles),
+        ]
     return Table(
         [*heads, " errors", " dropped"],
         [
             (
                 part.name,
                 part.verdict,
-                *(cell for name in pools for cell in _pool(part.pool(name))),
+                *(cell for name in pools for cell in _pool(part.pool(name), quantiles, paced=paced)),
                 *_failures(part),
             )
             for part in report.parts
@@ -60,13 +70,15 @@ def change(part: PartReport) -> str:
     return "".join(f"{one.name}: {one.change}" for one in found if one.weight != "note")
 
 
-def _pool(pool: Figures | None) -> Sequence[str]:
+def _pool(pool: Figures | None, quantiles: Sequence[float], *, paced: bool) -> Sequence[str]:
+    """Return the cells of a pool; `paced`: with the share of the target that was reached."""
     if pool is None:
-        return (readable.NOTHING,) * (2 + len(QUANTILES))
+        return (readable.NOTHING,) * (1 + paced + len(quantiles))
+    reached = readable.percent(pool.rate / pool.target) if pool.target else readable.NOTHING
     return (
         readable.rate(pool.rate),
-        readable.percent(pool.rate / pool.target) if pool.target else readable.NOTHING,
-        *(readable.seconds(pool.quantile("response", q)) for q in QUANTILES),
+        *([reached] if paced else []),
+        *(readable.seconds(pool.quantile("response", q)) for q in quantiles),
     )
 
 
@@ -90,7 +102,7 @@ def _moments(report: SuiteReport) -> Table:
             height = readable.seconds(spike.p99) if spike.p99 is not None else "no answers"
             when = f"{height} ({spike.pool}) at {moment(part.report.run, spike.at)}"
             why = "; ".join(f"{reason.name}: {reason.seen}" for reason in spike.reasons) or UNEXPLAINED
-        rows.append((part.name, when, why, change(part) or readable.NOTHING))
+        rows.append((part.name, when, why, change(part).replace("`", "") or readable.NOTHING))
     return Table(("scenario", "worst moment", "why", "what to change first"), rows)
 
 

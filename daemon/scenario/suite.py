@@ -47,7 +47,7 @@ class Suite(Section):
     time_scale: Scale = Field(1.0, description="What all durations are multiplied by.")
     cool_down: Duration = Field(10.0, description="Rest between two scenarios; scaled as they are.")
     reset: tuple[Reset, ...] = Field(
-        ("statistics", "checkpoint"), description="Before each scenario, beside what it resets itself."
+        ("checkpoint",), description="Before each scenario, beside what it resets itself."
     )
     stop_on_failure: bool = Field(default=False, description="Whether a scenario that fails is the last one.")
     scenarios: tuple[Annotated[Part, BeforeValidator(_part, json_schema_input_type=Part | str)], ...] = Field(

@@ -14,7 +14,7 @@ from daemon.scenario.read import SHIPPED, read, shipped
 from tests.e2e.process import SOAKD, balanced, eventually
 
 POOLS = ("--set", "postgres.pool_size=20")  # the server of the tests has few connections
-SHORT = 0.3  # s, a length at which only their going through says something
+SHORT = 0.2  # s, a length at which only their going through says something
 
 
 def suite(folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
