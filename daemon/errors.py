@@ -32,6 +32,10 @@ TRANSIENT: frozenset[ErrorClass] = frozenset(
 )
 
 
+SIGNALLED = 128
+"""Exit codes above it are this and the number of the signal that came a second time."""
+
+
 class ExitCode(IntEnum):
     """What the process says to the shell when it ends."""
 

@@ -1,7 +1,7 @@
 """Running a suite: one scenario after the other, whatever becomes of each, with a rest between them."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, suppress
 from typing import NamedTuple
 
@@ -129,36 +129,38 @@ async def _run(suite: Suite, clock: Clock) -> Result:
         suite_id = str(ledger.run_number(clock.wall()))
         settings = suite.parts[0].settings
         screen = SuiteScreen(settings.log, suite.name, len(suite.parts))
-        book = Book(settings.history.file, suite_id, screen.unwritten) if settings.history.enabled else None
-        if book:
-            plans = [
-                Plan(name, programme.name, own.public()["target"]) for name, own, programme in suite.parts
-            ]
-            await asyncio.to_thread(book.begin, suite.name, __version__, clock.wall(), plans)
+        file = settings.history.file if settings.history.enabled else None
+        book = Book(file, suite_id, screen.unwritten)
+        plans = [Plan(name, programme.name, own.public()["target"]) for name, own, programme in suite.parts]
+        await asyncio.to_thread(book.begin, suite.name, __version__, clock.wall(), plans)
         screen.begin(suite_id, [part.name for part in suite.parts])
         outcomes: list[Outcome] = []
-        stopped: str | None = None
-        for place, part in enumerate(suite.parts):
-            if place and suite.cool_down:
-                with screen.resting(suite.cool_down):
-                    await _rest(suite.cool_down, signals)
-            if signals.stop.is_set():
-                stopped = signals.reason
-                break
-            screen.part_begins(place, part.name, part.programme.seconds)
-            outcome = await _attempt(part, Member(suite_id, place), signals)
+        async for outcome in _outcomes(suite, suite_id, signals, screen):
             outcomes.append(outcome)
-            if book:
-                await asyncio.to_thread(book.part, place, outcome.code, outcome.problem)
-            screen.part_ended(place, *outcome)
-            if outcome.code and suite.stop_on_failure and place + 1 < len(suite.parts):
-                stopped = STOPPED
-                break
+            await asyncio.to_thread(book.part, len(outcomes) - 1, outcome.code, outcome.problem)
+            screen.part_ended(len(outcomes) - 1, *outcome)
+        stopped = STOPPED if len(outcomes) < len(suite.parts) else None
         result = Result(suite_id, outcomes, signals.reason if signals.stop.is_set() else stopped)
-        if book:
-            await asyncio.to_thread(book.end, clock.wall(), result.stopped or "done")
+        await asyncio.to_thread(book.end, clock.wall(), result.stopped or "done")
         screen.end(suite_id, [outcome.code for outcome in outcomes], result.stopped)
         return result
+
+
+async def _outcomes(
+    suite: Suite, suite_id: str, signals: Signals, screen: SuiteScreen
+) -> AsyncIterator[Outcome]:
+    """Run one scenario after the other, and yield how each has ended, until there is a reason to stop."""
+    for place, part in enumerate(suite.parts):
+        if place and suite.cool_down and not signals.stop.is_set():
+            with screen.resting(suite.cool_down):
+                await _rest(suite.cool_down, signals)
+        if signals.stop.is_set():
+            return
+        screen.part_begins(place, part.name, part.programme.seconds)
+        outcome = await _attempt(part, Member(suite_id, place), signals)
+        yield outcome
+        if outcome.code and suite.stop_on_failure:
+            return
 
 
 async def _attempt(part: Part, member: Member, signals: Signals) -> Outcome:

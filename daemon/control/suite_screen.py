@@ -9,6 +9,7 @@ from rich.text import Text
 
 from daemon import log
 from daemon.config.settings import Log
+from daemon.errors import SIGNALLED
 from daemon.units import format_duration
 
 WIDTH = 20  # characters of the bar
@@ -77,7 +78,7 @@ class SuiteScreen:
                 "suite": self._name,
                 "scenarios": self._number,
                 "passed": sum(code == 0 for code in codes),
-                "failed": sum(code != 0 for code in codes),
+                "failed": sum(0 < code <= SIGNALLED for code in codes),
                 "stopped": stopped,
             }
             self._note("suite.finished", facts)

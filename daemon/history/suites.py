@@ -70,11 +70,11 @@ class KeptSuite(NamedTuple):
 class Book:
     """Writes a suite down. What cannot be written is told once and never ends the suite."""
 
-    def __init__(self, path: Path, suite_id: str, warn: Callable[[str], None]) -> None:
+    def __init__(self, path: Path | None, suite_id: str, warn: Callable[[str], None]) -> None:
         """Prepare.
 
         Args:
-            path: the history file, which is opened for each entry.
+            path: the history file, which is opened for each entry; None: nothing is to be written.
             suite_id: of the suite.
             warn: told why something is not written.
         """
@@ -104,6 +104,8 @@ class Book:
         self._write((sql, [ended, reason, self._suite_id]))
 
     def _write(self, *statements: tuple[str, Sequence[object]]) -> None:
+        if self._path is None:
+            return
         try:
             with complaints(self._path):
                 db = open_to_write(self._path)

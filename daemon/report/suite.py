@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
+from daemon.errors import SIGNALLED
 from daemon.history.file import History
 from daemon.history.read import Record, load
 from daemon.history.suites import STOPPED, KeptPart, KeptSuite
@@ -13,7 +14,6 @@ from daemon.report.view import AFTER, BEFORE
 from daemon.results import readable
 
 Verdict = Literal["passed", "failed", "unjudged", "stopped", "interrupted", "running", "not run"]
-SIGNALLED = 128  # exit codes above are signals
 HEADLINES: Mapping[Verdict, str] = {
     "passed": "Passed",
     "failed": "Failed",
