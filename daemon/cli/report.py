@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from daemon.cli.history import Config, File, opened
-from daemon.cli.reporting import Format
 from daemon.cli.writing import write_text
 from daemon.errors import ExitCode, UsageError
+from daemon.report.form import Form
 
 if TYPE_CHECKING:
     from daemon.history.file import History
@@ -45,7 +45,7 @@ def report(
     ] = "last",
     *,
     form: Annotated[
-        Format,
+        Form,
         typer.Option("--format", help="html: one page that needs no network; csv: the intervals."),
     ] = "html",
     output: Annotated[
@@ -98,7 +98,7 @@ def _schema(name: str) -> str:
     return suite_forms.schema() if name.startswith("suite") else data.SCHEMA.read_text(encoding="utf-8")
 
 
-def _of_run(record: "Record", form: Format, *, histograms: bool) -> str:
+def _of_run(record: "Record", form: Form, *, histograms: bool) -> str:
     from daemon.report import forms, tabular  # noqa: PLC0415 - not needed for --help
     from daemon.report.content import content  # noqa: PLC0415
 
@@ -107,7 +107,7 @@ def _of_run(record: "Record", form: Format, *, histograms: bool) -> str:
     return forms.of_run(content(record), form)
 
 
-def _of_suite(db: "History", suite: "KeptSuite", form: Format, *, histograms: bool) -> str:
+def _of_suite(db: "History", suite: "KeptSuite", form: Form, *, histograms: bool) -> str:
     from daemon.report import forms  # noqa: PLC0415 - not needed for --help
     from daemon.report.suite import collect  # noqa: PLC0415
 

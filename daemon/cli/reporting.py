@@ -3,16 +3,16 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from daemon.cli.writing import write_text
 from daemon.errors import FailedError, SoakdError, UsageError
+from daemon.report.form import Form
 
 if TYPE_CHECKING:
     from daemon.config.history import History
 
-Format = Literal["html", "md", "json", "csv", "junit"]
-FORMS: Mapping[str, Format] = {
+FORMS: Mapping[str, Form] = {
     ".html": "html", ".htm": "html", ".md": "md", ".json": "json", ".csv": "csv", ".xml": "junit",
 }  # fmt: skip
 

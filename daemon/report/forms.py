@@ -1,12 +1,9 @@
 """The forms that a report can take, by name."""
 
-from typing import Literal
-
 from daemon.report import data, junit, suite_forms, tabular, templates
 from daemon.report.content import Report
+from daemon.report.form import Form
 from daemon.report.suite import SuiteReport
-
-Form = Literal["html", "md", "json", "csv", "junit"]
 
 
 def of_run(report: Report, form: Form) -> str:
