@@ -69,12 +69,7 @@ def test_without_a_run_there_is_no_report(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "enabled", "says"),
-    [
-        ("o.pdf", True, "end its name in one of"),
-        ("no/o.md", True, "no folder"),
-        ("o.md", False, "--no-history"),
-    ],
+    ("name", "says"), [("o.pdf", "end its name in one of"), ("no/o.md", "there is no folder")]
 )
 def test_what_cannot_be_reported_is_refused_before_the_run(tmp_path: Path, name: str, says: str) -> None:
     with pytest.raises(UsageError, match=says), reported(History(), [tmp_path / name]):

@@ -42,6 +42,7 @@ def shortened(name: str) -> dict[str, Any]:
     return {"scenario": name, "time_scale": min(0.01, SHORT / phases.seconds)}
 
 
+@pytest.mark.timeout(240)  # 18 runs, half a minute on a machine with nothing else to do
 def test_every_shipped_scenario_runs_on_both_databases(target: str, tmp_path: Path) -> None:
     parts = [shortened(name) for name in shipped()]
     text = {"description": "All of them.", "cool_down": 0, "scenarios": parts}
