@@ -86,6 +86,16 @@ def test_a_file_says_what_is_different_for_its_scenarios(tmp_path: Path) -> None
     assert selection.seconds == 2 * 2.0 + 0.5 * 3600 + 0.05 * 3600 + 0.5 * 20
 
 
+def test_a_file_may_be_called_as_something_that_comes_with_soakd(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "game").write_text(HEAD + "  - light\n")
+    assert [part.name for part in select(["game"]).parts] == ["light"]
+    (tmp_path / "smoke").write_text("description: x\nphases: [{name: own, duration: 1s}]\n")
+    assert select(["smoke"]).parts[0].found.scenario.phases[0].name == "own"
+
+
 def test_names_are_those_of_a_suite_or_of_scenarios() -> None:
     assert [part.name for part in select(["game"]).parts] == [
         "game-baseline", "game-normal", "game-peak", "game-stress", "game-endurance",

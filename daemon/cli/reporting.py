@@ -1,9 +1,11 @@
 """Writing the report of what has just been run, in the form that the file's name asks for."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import typer
 
 from daemon.cli.writing import write_text
 from daemon.errors import FailedError, SoakdError, UsageError
@@ -67,5 +69,19 @@ def _write(history: Path, files: Sequence[Path]) -> None:
             raise UsageError(f"--report {files[0]}: there is nothing to report, the load has not begun")
         record = load(db, run)
     made = content(record)
+    write_reports(files, lambda form: of_run(made, form))
+
+
+def write_reports(files: Sequence[Path], make: Callable[[Form], str]) -> None:
+    """Write a report into files, and say so on standard error, where it is in nobody's way.
+
+    Args:
+        files: which; their names say the form.
+        make: returns the report in a form.
+
+    Raises:
+        UsageError: one cannot be written.
+    """
     for file in files:
-        write_text(of_run(made, FORMS[file.suffix.lower()]), file)
+        write_text(make(FORMS[file.suffix.lower()]), file)
+        typer.echo(f"wrote {file}", err=True)

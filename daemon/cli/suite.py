@@ -9,9 +9,8 @@ import typer
 
 from daemon.cli.flags import SUITE_FLAGS
 from daemon.cli.options import Load, with_loading
-from daemon.cli.reporting import FORMS, check_reports
+from daemon.cli.reporting import check_reports, write_reports
 from daemon.cli.run import AllowShell, Report, TimeScale, check_scale
-from daemon.cli.writing import write_text
 from daemon.errors import ExitCode, FailedError, UsageError
 from daemon.units import parse_duration
 
@@ -150,11 +149,7 @@ def _tell(result: "Result", settings: "Settings", files: Sequence[Path]) -> None
                 "the history holds nothing of this suite, so there is no report: see history.off"
             )
         made = collect(db, kept)
-    told = sys.stdout.isatty() and settings.log.format == "auto"
-    if told:
+    if sys.stdout.isatty() and settings.log.format == "auto":
         table = comparison(made, (0.99,))
         print_table([head.strip() for head in table.heads], table.rows)
-    for file in files:
-        write_text(of_suite(made, FORMS[file.suffix.lower()]), file)
-        if told:
-            typer.echo(f"wrote {file}")
+    write_reports(files, lambda form: of_suite(made, form))

@@ -99,7 +99,7 @@ def select(names: Sequence[str]) -> Selection:
     """
     if len(names) == 1 and names[0] in suites() and not Path(names[0]).is_file():
         return read_suite(SUITES / f"{names[0]}.yaml")
-    if len(names) == 1 and not is_name(names[0]):
+    if len(names) == 1 and (not is_name(names[0]) or Path(names[0]).is_file()):
         value, lines = read_document(Path(names[0]), "soakd suite")
         if not (isinstance(value, Mapping) and "phases" in value):
             return _selection(Path(names[0]), value, lines)
