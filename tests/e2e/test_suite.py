@@ -2,7 +2,6 @@
 
 import json
 import signal
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +10,19 @@ import yaml
 
 from daemon.__main__ import main
 from daemon.scenario.read import SHIPPED, read, shipped
-from tests.e2e.process import SOAKD, balanced, eventually
+from tests.e2e.process import UNHURRIED, balanced, eventually
+from tests.forked import Forked
 
 POOLS = ("--set", "postgres.pool_size=20")  # the server of the tests has few connections
 SHORT = 0.2  # s, a length at which only their going through says something
 
 
-def suite(folder: Path, *arguments: str) -> subprocess.Popen[bytes]:
+def suite(folder: Path, *arguments: str) -> Forked:
     """Start a suite in a folder, its log in a file there."""
     with (folder / "log").open("wb") as out, (folder / "complaints").open("wb") as err:
-        return subprocess.Popen(
-            [SOAKD, "suite", "--json", "--listen", "127.0.0.1:0", "--log-interval", "1h", *arguments],
+        return Forked(
+            ["suite", "--json", "--listen", "127.0.0.1:0", "--log-interval", "1h", *arguments],
             cwd=folder,
-            stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=err,
         )
@@ -48,7 +47,18 @@ def test_every_shipped_scenario_runs_on_both_databases(target: str, tmp_path: Pa
     text = {"description": "All of them.", "cool_down": 0, "scenarios": parts}
     (tmp_path / "all.yaml").write_text(yaml.safe_dump(text))
     process = suite(
-        tmp_path, "all.yaml", "--target", target, *POOLS, "--report", "all.json", "--report", "all.html"
+        tmp_path,
+        "all.yaml",
+        "--target",
+        target,
+        *POOLS,
+        *UNHURRIED,
+        "--scale",
+        "100",
+        "--report",
+        "all.json",
+        "--report",
+        "all.html",
     )
     try:
         assert process.wait(180) in (0, 4), (tmp_path / "complaints").read_text()
