@@ -3,7 +3,15 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from bench import cases_history, cases_ledger, cases_postgres, cases_progress, cases_sql, cases_sqlite
+from bench import (
+    cases_history,
+    cases_ledger,
+    cases_postgres,
+    cases_progress,
+    cases_seed,
+    cases_sql,
+    cases_sqlite,
+)
 from bench.figures import Figure, Goal
 from bench.stage import Stage
 
@@ -57,6 +65,9 @@ def cases() -> list[Case]:
         Case("ledger-transfers", "transfers of the ledger, 20 writers, against pgbench",
              lambda stage: cases_ledger.transfers(stage, "ledger-transfers", Goal(0.5)),
              _sides(3.5), server=True),
+        Case("seed", "data of marketplace by soakd seed, against psql \\copy",
+             lambda stage: cases_seed.seed(stage, "seed", Goal(0.4)),
+             lambda stage: stage.rounds * cases_seed.SECONDS, server=True),
         Case("open-loop", "5000 rows/s for 20 s: share met, schedule lag",
              lambda stage: s.open_loop(
                  stage, "open-loop", Goal(99.5, None, "%"), Goal(None, 3, "ms", smaller=True)),

@@ -56,24 +56,20 @@ def reads(stage: Stage, case: str, goal: Goal) -> list[Figure]:
     stage.say(f"{case}: fill")
     soakd.run(target, stage.seconds, "--writers", "50", "--readers", "0", *soakd.FULL_SPEED, warmup=0)
 
-    def ours() -> float:
-        options = ("--writers", "0", "--readers", "20", *soakd.ONLY_BY_KEY)
+    def ours(*more: str) -> float:
+        options = ("--writers", "0", "--readers", "20", *soakd.ONLY_BY_KEY, *more)
         return soakd.reads_per_second(soakd.run(target, stage.seconds, *options))
 
     def raw() -> float:
         return sqlite_raw.alone(sqlite_raw.reads_per_second, file, stage.seconds)
 
-    sides = stage.alternate(case, {"soakd reads/s": ours, "raw reads/s": raw})
+    one, two, bare = "soakd reads/s", "soakd reads/s, 2 shards", "raw reads/s"
+    sides = stage.alternate(case, {one: ours, two: lambda: ours("--shards", "2"), bare: raw})
     remove(file)
+    against = "one raw apsw thread"
     return [
-        Figure(
-            case,
-            "SQLite point reads, 20 readers",
-            "one raw apsw thread",
-            goal,
-            ratios(sides["soakd reads/s"], sides["raw reads/s"]),
-            sides,
-        )
+        Figure(case, "SQLite point reads, 20 readers", against, goal, ratios(sides[one], sides[bare]), sides),
+        Figure(case, "the same with --shards 2", against, Goal(), ratios(sides[two], sides[bare]), {}),
     ]
 
 

@@ -183,6 +183,15 @@ def copy_seconds(running: LocalServer, url: str, file: Path) -> float:
     return float(_find(TIME, said)) / 1000
 
 
+def script_seconds(running: LocalServer, url: str, file: Path) -> tuple[float, float]:
+    r"""Return the time, s, that psql takes for a script, and for what `\timing` is on for in it."""
+    arguments = ["-X", "-q", "-v", "ON_ERROR_STOP=1", "-f", str(file), "-d", database(url)]
+    begun = time.perf_counter()
+    said = _call([str(running.binaries / "psql"), *connection_options(url), *arguments], 0)
+    whole = time.perf_counter() - begun
+    return whole, sum(map(float, TIME.findall(said))) / 1000
+
+
 def _pgbench(running: LocalServer, url: str, options: Sequence[str], seconds: float, clients: int) -> float:
     arguments = ["-n", "-M", "prepared", "-c", str(clients), "-j", CLIENTS_THREADS, "-T", f"{seconds:.0f}"]
     program = str(running.binaries / "pgbench")

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -67,6 +68,22 @@ def run(target: str, seconds: float, *options: str, warmup: float = WARMUP) -> S
             raise BenchError(f"soakd ended with {process.returncode}: {log.read_text()[-500:]}")
         summary: Summary = json.loads(file.read_text())
         return summary
+
+
+def seed_seconds(target: str, *options: str) -> float:
+    """Return the time, s, that `soakd seed` takes from start to end.
+
+    Raises:
+        BenchError: it did not end well.
+    """
+    command = [sys.executable, "-m", "daemon", "seed", "--target", target, *options]
+    begun = time.perf_counter()
+    done = subprocess.run(
+        command, env=environment(), capture_output=True, text=True, check=False, timeout=PATIENCE
+    )
+    if done.returncode:
+        raise BenchError(f"soakd seed ended with {done.returncode}: {done.stderr[-500:]}")
+    return time.perf_counter() - begun
 
 
 def rows_per_second(summary: Summary) -> float:

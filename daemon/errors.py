@@ -32,6 +32,10 @@ TRANSIENT: frozenset[ErrorClass] = frozenset(
 )
 
 
+SIGNALLED = 128
+"""Exit codes above it are this and the number of the signal that came a second time."""
+
+
 class ExitCode(IntEnum):
     """What the process says to the shell when it ends."""
 
@@ -79,6 +83,14 @@ class StoppedError(SoakdError):
     def __init__(self, message: str, number: int) -> None:
         super().__init__(message)
         self.exit_code = 128 + number
+
+
+class FailedError(SoakdError):
+    """Several things went wrong: a line for each, and the exit code of the worst."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
 
 
 class OpError(Exception):

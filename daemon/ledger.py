@@ -283,12 +283,13 @@ async def load_run(backend: Backend, wanted: int | None = None) -> RunRecord:
     if not await ask(backend, exists, dialect, RUNS.name):
         raise UsageError("soakd has never run against this target: there is nothing to look at")
     columns = ", ".join(name for name, _ in RUNS.columns)
-    sql = dialect.sql(f"SELECT {columns} FROM {{r}} ORDER BY run DESC", r="runs")
-    newest = await ask(backend, query, sql, ())
-    found = [row for row in newest if wanted in (None, row[0])]
+    runs = dialect.sql(f"SELECT {columns} FROM {{r}}", r="runs")
+    newest = await ask(backend, query, f"{runs} ORDER BY run DESC LIMIT 5", ())
+    one = dialect.sql(" WHERE run = ?")
+    found = newest if wanted is None else await ask(backend, query, runs + one, (wanted,))
     if not found:
-        known = ", ".join(str(row[0]) for row in newest[:5]) or "none"
-        raise UsageError(f"no run {wanted} in this target; the newest there: {known}")
+        known = ", ".join(str(row[0]) for row in newest) or "none"
+        raise UsageError(f"no run {wanted or ''} in this target; the newest there: {known}")
     columns = ", ".join(name for name, _ in ACCOUNTS.columns[1:])
     sql = dialect.sql(f"SELECT {columns} FROM {{a}} WHERE run = ?", a="accounts")
     accounts = await ask(backend, query, sql, (found[0][0],))

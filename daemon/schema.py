@@ -48,6 +48,18 @@ async def prepare(backend: Backend, schema: Schema, *, clean: bool, bare: bool =
     return created
 
 
+async def missing(backend: Backend, schema: Schema) -> set[str]:
+    """Return the bare names of the tables that `prepare` would create; changes nothing.
+
+    Raises:
+        UsageError: the workload's tables are of another version.
+        TargetError: the tables are of a newer soakd.
+        OpError: the target refused.
+    """
+    found: set[str] = await ask(backend, _missing, backend.dialect, schema)
+    return found
+
+
 def names(dialect: Dialect, schema: Schema) -> list[str]:
     """Return the qualified names of the tables that a run needs."""
     return [dialect.table(name) for name in (*(table.name for table in OWN), *schema.tables)]
@@ -80,7 +92,7 @@ async def index(backend: Backend, schema: Schema) -> None:
     """
     for statements in schema.tables.values():
         for statement in statements[1:]:  # each in a transaction of its own: they may take long
-            await do(backend, _run, (statement,))
+            await do(backend, _index, backend.dialect, statement)
 
 
 async def drop(backend: Backend, schema: Schema) -> None:
@@ -114,11 +126,10 @@ async def _prepare(
     clean: bool,  # noqa: FBT001 - a transaction function's arguments are positional
     bare: bool,  # noqa: FBT001
 ) -> set[str]:
-    if dialect.name == "postgres":
-        # Two soakd that start at once take turns; the number is arbitrary and soakd's own.
-        await tx.execute("SELECT pg_advisory_xact_lock(7305800412)")
-        if not (await tx.execute("SELECT to_regnamespace('soakd') IS NOT NULL"))[0][0]:
-            await tx.execute("CREATE SCHEMA soakd")
+    await _take_turns(tx, dialect)
+    made = "SELECT to_regnamespace('soakd') IS NOT NULL"
+    if dialect.name == "postgres" and not (await tx.execute(made))[0][0]:
+        await tx.execute("CREATE SCHEMA soakd")
     mine = await _mine(tx, dialect)
     if clean:
         await _refuse_running(tx, dialect)
@@ -134,12 +145,23 @@ async def _prepare(
     ]
     created = set()
     for name, version, statements in wanted:
-        # Somebody may have dropped one of ours, to have the space back.
-        if name not in mine or not await exists(tx, dialect, name):
+        if await _lacks(tx, dialect, mine, name):
             await _create(tx, dialect, name, statements)
             await tx.execute(dialect.insert(OBJECTS, again=True), (name, version))
             created.add(name)
     return created
+
+
+async def _missing(tx: Tx, dialect: Dialect, schema: Schema) -> set[str]:
+    mine = await _mine(tx, dialect)
+    _check_version(mine, schema)
+    wanted = (*(table.name for table in OWN), *schema.tables)
+    return {name for name in wanted if await _lacks(tx, dialect, mine, name)}
+
+
+async def _lacks(tx: Tx, dialect: Dialect, mine: Collection[str], name: str) -> bool:
+    """Return whether a table is not there; somebody may have dropped one of ours, to have the space back."""
+    return name not in mine or not await exists(tx, dialect, name)
 
 
 async def _refuse_running(tx: Tx, dialect: Dialect) -> None:
@@ -207,6 +229,17 @@ async def _create(tx: Tx, dialect: Dialect, name: str, statements: Sequence[str]
     if await exists(tx, dialect, name):
         raise taken(dialect.table(name))
     await _run(tx, statements)
+
+
+async def _index(tx: Tx, dialect: Dialect, statement: str) -> None:
+    await _take_turns(tx, dialect)  # IF NOT EXISTS does not see what somebody else is just making
+    await tx.execute(statement)
+
+
+async def _take_turns(tx: Tx, dialect: Dialect) -> None:
+    """Have whoever else changes tables of soakd's wait until this transaction ends, as SQLite does."""
+    if dialect.name == "postgres":
+        await tx.execute("SELECT pg_advisory_xact_lock(7305800412)")  # an arbitrary number, and soakd's own
 
 
 async def _run(tx: Tx, statements: Iterable[str]) -> None:

@@ -1,11 +1,13 @@
 """What the target remembers of the data that was loaded into it: which it is, and how much is there."""
 
 import json
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from daemon.backends.base import Backend, Dialect
+from daemon.errors import TargetError
 from daemon.ledger import ask, do, insert
-from daemon.ops import Table, query
+from daemon.ops import Table, Tx, query
 from daemon.workloads.data import Dataset
 
 SEEDS = Table(
@@ -55,25 +57,38 @@ async def load(backend: Backend, workload: str) -> Seeded | None:
     return None
 
 
-async def begin(backend: Backend, workload: str, dataset: Dataset, now: float) -> Seeded:
-    """Note that data is being loaded.
-
-    Raises:
-        OpError: the target refused; `constraint` if somebody else has just begun.
-    """
-    values = (workload, dataset.scale, dataset.seed, json.dumps(dict(dataset.shape)), int(now * 1e6), 0)
-    await do(backend, insert, backend.dialect.insert(SEEDS, again=False), (values,))
-    return Seeded(dataset, now, done=False)
-
-
-async def finish(backend: Backend, workload: str) -> None:
-    """Note that the data is complete.
+async def begin(backend: Backend, workload: str, dataset: Dataset, now: float) -> None:
+    """Note that data is being loaded, unless somebody else has just begun.
 
     Raises:
         OpError: the target refused.
     """
-    sql = backend.dialect.sql("UPDATE {seeds} SET done = 1 WHERE workload = ?", seeds=SEEDS.name)
-    await do(backend, insert, sql, ((workload,),))
+    values = (workload, dataset.scale, dataset.seed, json.dumps(dict(dataset.shape)), int(now * 1e6), 0)
+    await do(backend, insert, backend.dialect.insert(SEEDS, again=True), (values,))
+
+
+async def finish(backend: Backend, workload: str, begun: float, last: Sequence[str]) -> None:
+    """Note that the data whose loading began then is complete, with the last statements; once.
+
+    When two have loaded it, a run of the one may be writing when the other gets here.
+
+    Raises:
+        OpError: the target refused.
+        TargetError: it is not there any more.
+    """
+    await do(backend, _finish, backend.dialect, workload, round(begun * 1e6), last)
+
+
+async def _finish(tx: Tx, dialect: Dialect, workload: str, begun: int, last: Sequence[str]) -> None:
+    mine = "workload = ? AND begun = ?"
+    update = dialect.sql(f"UPDATE {{s}} SET done = 1 WHERE {mine} AND done = 0 RETURNING done", s=SEEDS.name)
+    if await tx.execute(update, (workload, begun)):
+        for statement in last:
+            await tx.execute(statement)
+    elif not await tx.execute(
+        dialect.sql(f"SELECT done FROM {{s}} WHERE {mine}", s=SEEDS.name), (workload, begun)
+    ):
+        raise overtaken(workload)
 
 
 async def forget(backend: Backend, workload: str) -> None:
@@ -101,5 +116,22 @@ async def loaded_chunks(backend: Backend, workload: str) -> dict[tuple[str, int]
 
 
 def mark(dialect: Dialect) -> str:
-    """Return the statement that notes a chunk: workload, table, number and rows. It fails the second time."""
-    return dialect.insert(CHUNKS, again=False)
+    """Return the statement that notes a chunk: table, number, rows, workload, and when that was begun, µs.
+
+    It fails when the chunk is there, and returns nothing when that data is not wanted any more.
+    """
+    return dialect.sql(
+        "INSERT INTO {chunks} (workload, name, chunk, row_count) "
+        "SELECT workload, CAST(? AS text), CAST(? AS integer), CAST(? AS integer) FROM {seeds} "
+        "WHERE workload = ? AND begun = ? RETURNING chunk",
+        chunks=CHUNKS.name,
+        seeds=SEEDS.name,
+    )
+
+
+def overtaken(workload: str) -> TargetError:
+    """Return what is to be said when the data that was being loaded has gone."""
+    return TargetError(
+        f"somebody has begun anew with the data of {workload}, or dropped it, while it was being loaded: "
+        "leave it to them, or load it again"
+    )

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 from typing import Final, NamedTuple
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from daemon.errors import UsageError
 
@@ -14,6 +14,7 @@ _KEY_PASSWORD = re.compile(
     r"(?P<head>\b(?:ssl)?password\s*=\s*)(?:'(?:\\.|[^'\\])*(?:'|\Z)|[^\s&]+)", re.IGNORECASE | re.DOTALL
 )
 MASK: Final = "***"
+OWN_SETTINGS: Final = {"application_name", "connect_timeout"}  # what would override these in an address
 HOW_TO_WRITE: Final = "write sqlite:///file.db, postgresql://user@host:port/db or null://"
 
 
@@ -47,8 +48,12 @@ def parse_target(url: str) -> Target:
         if any(character.isspace() for character in url):
             # Not shown: a password with a space in it is not one to `redact`.
             raise UsageError("target: there is white space in the address; write it as %20")
+        for name in OWN_SETTINGS & parse_qs(parts.query, keep_blank_values=True).keys():
+            raise UsageError(f"target: {name} has a setting of its own; write it as postgres.{name}")
         return Target("postgres", url)
     if parts.scheme == "null":
+        if url.rstrip("/") != "null:":
+            raise UsageError("the target null has no address; write null://, and settings go to null.*")
         return Target("null", url)
     if parts.scheme == "sqlite":
         return Target("sqlite", url, _sqlite_file(url))

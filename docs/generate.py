@@ -1,7 +1,8 @@
 """Writes the reference parts of the documentation from the code: `make docs`.
 
 docs/configuration.md is made of the settings, the table of metrics in README.md of the
-catalogue. A test compares both with what is committed, so neither can fall behind.
+catalogue, the table of settings on the page of each workload of what `soakd workloads` says.
+Tests compare all with what is committed, so none can fall behind.
 """
 
 from collections.abc import Iterable, Mapping
@@ -9,12 +10,16 @@ from pathlib import Path
 
 from daemon.cli.flags import RUN_FLAGS
 from daemon.config.reference import Group, Setting, reference
+from daemon.config.settings import Settings
+from daemon.control.workloads import describe
 from daemon.record.catalog import METRICS
+from daemon.workloads.registry import WORKLOADS
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 CONFIGURATION = ROOT / "docs" / "configuration.md"
-BEGIN, END = "<!-- metrics: written by make docs -->", "<!-- /metrics -->"
+PAGES = ROOT / "docs" / "workloads"
+HEADS = ("setting", "default", "takes", "what for")
 
 _HEAD = """\
 # Configuration
@@ -66,16 +71,52 @@ def readme(text: str) -> str:
     Raises:
         ValueError: a mark is missing.
     """
-    before, rest = text.split(BEGIN, maxsplit=1)
-    _, after = rest.split(END, maxsplit=1)
-    return f"{before}{BEGIN}\n{metrics()}{END}{after}"
+    return _between(text, "metrics", metrics())
+
+
+def settings(name: str) -> str:
+    """Return the settings of a workload, as they stand between the marks on its page."""
+    rows = [
+        (f"`{one['key']}`", f"`{one['default']}`" if one["default"] else "unset", one["takes"], one["about"])
+        for one in describe(Settings(), name).settings
+    ]
+    notes = []
+    if any(".reads." in row[0] for row in rows):
+        notes.append("Those of `reads` and `writes` are weights: only their proportions count.")
+    if data := WORKLOADS[name].data:
+        shape = ", ".join(f"`{one}`" for one in ("data.scale", "data.seed", *data.shape))
+        notes.append(f"What data is loaded follows from {shape}.")
+    return "\n".join([_table(HEADS, rows), *(f"{note}\n" for note in notes)])
+
+
+def page(name: str, text: str) -> str:
+    """Return the page of a workload with its present settings between its marks.
+
+    Raises:
+        ValueError: a mark is missing.
+    """
+    return _between(text, "settings", settings(name))
 
 
 def main() -> None:
-    """Write both."""
+    """Write all of them."""
     CONFIGURATION.write_text(configuration(), encoding="utf-8")
     README.write_text(readme(README.read_text(encoding="utf-8")), encoding="utf-8")
-    print(f"wrote {CONFIGURATION.relative_to(ROOT)} and the table of metrics in {README.name}")
+    for name in WORKLOADS:
+        file = PAGES / f"{name}.md"
+        file.write_text(page(name, file.read_text(encoding="utf-8")), encoding="utf-8")
+    print(
+        f"wrote {CONFIGURATION.relative_to(ROOT)}, the table of metrics in {README.name} "
+        f"and the settings in {PAGES.relative_to(ROOT)}"
+    )
+
+
+def _between(text: str, what: str, now: str) -> str:
+    """Return the text with something new between the marks of a part."""
+    begin, end = f"<!-- {what}: written by make docs -->", f"<!-- /{what} -->"
+    before, rest = text.split(begin, maxsplit=1)
+    _, after = rest.split(end, maxsplit=1)
+    return f"{before}{begin}\n{now}{end}{after}"
 
 
 def _section(group: Group, settings: Iterable[Setting], flags: Mapping[str, str]) -> str:
@@ -89,9 +130,7 @@ def _section(group: Group, settings: Iterable[Setting], flags: Mapping[str, str]
         )
         for setting in settings
     ]
-    return f"\n## {title}\n\n{group.description}\n\n" + _table(
-        ("setting", "default", "takes", "what for"), rows
-    )
+    return f"\n## {title}\n\n{group.description}\n\n" + _table(HEADS, rows)
 
 
 def _table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:

@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from random import SystemRandom
 from typing import Any, Literal
 from urllib.parse import urlsplit, urlunsplit
 from uuid import uuid4
@@ -83,11 +84,17 @@ def installations() -> dict[int, Path]:
 
 
 def free_port() -> int:
-    """Return a TCP port of 127.0.0.1 that nobody listens on at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a TCP port of 127.0.0.1 that nobody listens on, and that no connection will be given.
+
+    The kernel takes the local ports of connections, and those of servers that ask for any, from
+    32768 on; a port from there could be gone before it is used.
+    """
+    rng = SystemRandom()  # with a seeded one all who run tests would agree on the port
+    while True:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            port = rng.randrange(15_000, 32_000)
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def unprivileged() -> dict[str, Any]:

@@ -4,6 +4,7 @@ import asyncio
 import json
 import threading
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple, TypeVar
@@ -423,7 +424,7 @@ def test_the_times_are_in_order(any_backend: Case) -> None:
         work = Transaction(statement, ("SELECT 1",), read_only=False)
         calls: tuple[Callable[[], Awaitable[Timed]], ...] = (
             lambda: backend.transact(work),
-            lambda: backend.transact(work._replace(read_only=True, single=True)),
+            lambda: backend.transact(replace(work, read_only=True, single=True)),
             lambda: backend.write_rows(ITEMS, [row(1)], again=False),
         )
         for call in calls:
@@ -469,10 +470,10 @@ def test_work_past_its_deadline_is_not_begun(any_backend: Case) -> None:
         work = Transaction(statement, ("SELECT 1",), single=True)
         for read_only in (True, False):
             with pytest.raises(OpError) as caught:
-                await backend.transact(work._replace(read_only=read_only), deadline=SystemClock.now() - 1)
+                await backend.transact(replace(work, read_only=read_only), deadline=SystemClock.now() - 1)
             assert caught.value.error_class == "timeout"
             assert not caught.value.in_doubt
-            await backend.transact(work._replace(read_only=read_only), deadline=SystemClock.now() + 60)
+            await backend.transact(replace(work, read_only=read_only), deadline=SystemClock.now() + 60)
 
     any_backend.run(check)
 

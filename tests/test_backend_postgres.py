@@ -6,6 +6,7 @@ import itertools
 import socket
 import traceback
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -332,7 +333,7 @@ def test_a_statement_ends_at_its_limit(database: str, prepare: bool) -> None:  #
     """The server's statement_timeout holds for single statements too, and is not in doubt."""
 
     async def check(backend: PostgresBackend) -> None:
-        for work in (read("SELECT pg_sleep(30)"), write("SELECT pg_sleep(30)")._replace(single=True)):
+        for work in (read("SELECT pg_sleep(30)"), replace(write("SELECT pg_sleep(30)"), single=True)):
             error = await failure(backend.transact(work))
             assert (error.error_class, error.in_doubt) == ("timeout", False)
 
@@ -344,7 +345,7 @@ def test_at_its_deadline_an_operation_is_given_up_and_ended_on_the_server(databa
 
     async def check(backend: PostgresBackend) -> None:
         pid = (await backend.transact(read("SELECT pg_backend_pid()"))).result
-        for work in (read("SELECT pg_sleep(60)"), read("SELECT pg_sleep(60)")._replace(single=False)):
+        for work in (read("SELECT pg_sleep(60)"), replace(read("SELECT pg_sleep(60)"), single=False)):
             started = now()
             error = await failure(backend.transact(work, deadline=started + 0.1))
             assert (error.error_class, error.in_doubt) == ("timeout", False)
@@ -364,7 +365,7 @@ def test_a_write_given_up_while_it_commits_itself_is_in_doubt(items: str) -> Non
     """A single statement may have taken effect before it was cancelled."""
 
     async def check(backend: PostgresBackend) -> None:
-        work = write("SELECT pg_sleep(60)")._replace(single=True)
+        work = replace(write("SELECT pg_sleep(60)"), single=True)
         error = await failure(backend.transact(work, deadline=now() + 0.1))
         assert (error.error_class, error.in_doubt) == ("timeout", True)
 

@@ -17,6 +17,7 @@ from uuid import uuid4
 import apsw
 import pytest
 
+from tests import forked
 from tests.servers import PASSWORD_ROLE, LocalServer, Server
 
 ROOT = Path(__file__).parent.parent
@@ -36,6 +37,9 @@ def soakd(
     first: Prepare | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run the real command in a folder; `first` is called in its process before it begins."""
+    variables = {**PLAIN, "COLUMNS": "80", **(environ or {})}
+    if first is None:
+        return forked.run(arguments, cwd=folder, env=variables)
     return subprocess.run(
         [sys.executable, "-m", "daemon", *arguments],
         cwd=folder,
@@ -43,7 +47,7 @@ def soakd(
         text=True,
         check=False,
         timeout=60,
-        env={**PLAIN, "PYTHONPATH": str(ROOT), "COLUMNS": "80", **(environ or {})},
+        env={**variables, "PYTHONPATH": str(ROOT)},
         preexec_fn=first,
     )
 

@@ -9,7 +9,7 @@ from random import Random
 import pytest
 from rich.console import Console
 
-from bench import cases_postgres, postgres, report, sqlite_raw
+from bench import cases_postgres, cases_seed, postgres, report, sqlite_raw
 from bench.__main__ import main
 from bench.cases import cases
 from bench.figures import Figure, Goal, as_json, growth, losses, quantile, ratios, verdict
@@ -17,6 +17,7 @@ from bench.stage import BenchError, Stage
 from daemon.backends.postgres_copy import RowEncoder
 from daemon.config.settings import Settings
 from daemon.workloads.events import EVENTS
+from daemon.workloads.marketplace.tables import INDEXES
 from tests.servers import LocalServer
 
 FASTER = Goal(0.2, 0.3)
@@ -169,6 +170,21 @@ def test_a_line_of_the_copy_file_has_every_column() -> None:
     assert line.endswith("\n")
     assert line.rstrip("\n").split("\t") == [str(value) for value in row]
     assert "\\" not in line
+
+
+def test_psql_loads_all_rows_that_soakd_seed_loads_and_then_indexes_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cases_seed, "MINTS", 600)
+    timed, after = cases_seed.script(tmp_path).partition("\\timing on\n")[2].split("\\timing off\n")
+    tables = [fill.table.name for fill in cases_seed.fills()]
+    assert re.findall(r"^\\copy soakd\.(\w+) ", timed, re.MULTILINE) == tables
+    assert len(timed.splitlines()) == len(tables)
+    assert after.count("CREATE INDEX") == sum(map(len, INDEXES.values()))
+    for fill in cases_seed.fills():
+        written = (tmp_path / f"{fill.table.name}.tsv").read_text(encoding="utf-8").splitlines()
+        assert len(written) == fill.rows
+        assert {line.count("\t") + 1 for line in written} == {len(fill.table.columns)}
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from daemon.config.reference import setting_keys
 from daemon.config.settings import Settings
 from daemon.control import supervisor
 from daemon.errors import DataLossError, TargetError
+from tests import forked
 
 ROOT = Path(__file__).parent.parent
 PLAIN = {name: value for name, value in os.environ.items() if not name.startswith("SOAKD_")}
@@ -39,14 +40,7 @@ def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def soakd(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
     """Run the real command."""
-    return subprocess.run(
-        [sys.executable, "-m", "daemon", *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-        env={**PLAIN, "PYTHONPATH": str(ROOT), **environ},
-    )
+    return forked.run(arguments, env={**PLAIN, **environ})
 
 
 @pytest.fixture
@@ -178,6 +172,8 @@ def test_a_value_may_begin_with_a_minus_or_hold_an_equals_sign(started: list[Set
         ("run --writers", "option '--writers' requires an argument; see `soakd run --help`"),
         ("run --wrters 3", "no such option: --wrters"),
         ("run --duration 1 potato", "got unexpected extra argument(s) (potato); see `soakd run --help`"),
+        ("verify --run potato", "invalid value for '--run': 'potato' is not the number of a run; write one"),
+        (f"verify --run {2**63}", f"invalid value for '--run': '{2**63}' is not the number of a run"),
         ("rum", "no such command 'rum'"),
         ("config shw", "no such command 'shw'"),
     ],

@@ -8,6 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from daemon.config.settings import Settings
+from daemon.config.types import scale_units
 from daemon.target import MASK
 
 
@@ -136,6 +137,22 @@ def test_what_is_shown_can_be_read_again() -> None:
     """Durations and sizes keep their meaning through JSON."""
     settings = Settings.model_validate({"duration": "90m", "sqlite": {"wal_limit": "1GiB"}})
     assert Settings.model_validate(json.loads(json.dumps(settings.public()))) == settings
+
+
+@pytest.mark.parametrize(
+    ("scale", "units"), [("1000", 1000), ("8KB", 4), ("1 GiB", 2**30 // 2000), ("1KiB", 1), (5, 5)]
+)
+def test_a_scale_is_a_number_of_units_or_a_size(scale: str, units: int) -> None:
+    settings = Settings.model_validate({"data": {"scale": scale}})
+    assert settings.data.scale is not None
+    assert scale_units(settings.data.scale, 2000) == units
+
+
+@pytest.mark.parametrize("scale", ["0", "-5", "1000.5", "many", "0.5", 10**20, "9" * 30, "1e6", True])
+def test_what_is_no_scale_is_told_with_what_one_is(scale: object) -> None:
+    """Half a unit would be taken for bytes."""
+    with pytest.raises(ValidationError, match="is not a scale; write a whole number from 1 to"):
+        Settings.model_validate({"data": {"scale": scale}})
 
 
 @pytest.mark.parametrize("pool", ["write", "read"])

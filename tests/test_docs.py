@@ -89,7 +89,7 @@ def test_commands_in_the_readme_use_flags_that_exist() -> None:
     known = (
         {flag.name for flag in RUN_FLAGS}
         | {"--config", "--set", "--run", "--help"}
-        | {"--scenario", "--time-scale", "--format", "--output"}
+        | {"--scenario", "--time-scale", "--format", "--output", "--report"}
     )
     typed = [line for line in shell_lines(README) if "soakd " in line]
     assert typed

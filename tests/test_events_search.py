@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -53,7 +54,7 @@ async def write(backend: Backend, *messages: str, first: int = 0) -> None:
 async def search(backend: Backend, words: str, limit: int = 50) -> list[int]:
     """Return the sequence numbers of what is found."""
     work = read(workload(backend), SEARCH, Random(1))
-    rows = (await backend.transact(work._replace(args=(work.args[0], (words, limit))))).result
+    rows = (await backend.transact(replace(work, args=(work.args[0], (words, limit))))).result
     return [row[COLUMN["seq"]] for row in rows]
 
 

@@ -1,6 +1,7 @@
 """The workload `progress`: events for all users and goals, reads that find rows, each with an index."""
 
 from collections import Counter
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -110,7 +111,7 @@ def test_a_user_sees_the_progress_in_order_and_a_page_at_a_time(place: Place) ->
         async def read(op: int, *params: int) -> list[Values]:
             sql = statement(rig.backend.dialect, SQL[op])
             work = rig.workload().transaction(op, 0, Random(1))
-            found: list[Values] = (await rig.backend.transact(work._replace(args=(sql, params)))).result
+            found: list[Values] = (await rig.backend.transact(replace(work, args=(sql, params)))).result
             return found
 
         mine = await rig.sql(

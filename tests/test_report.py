@@ -374,6 +374,38 @@ def test_a_bounded_number_of_query_tests_is_kept(tmp_path: Path, monkeypatch: py
     assert kept == ["00:02", "00:03", "00:04"]
 
 
+FIGURES = {
+    "achieved_rate": 47.5, "target_rate": 50.0, "error": 1, "timeout": 2,
+    "response": {"p50": 0.001, "p95": 0.002, "p99": 0.003},
+}  # fmt: skip
+LOAD = {"seconds": 1.0, "pools": {"writer": {"rate": 47.5, "p99": 0.25, "max": 0.5}}}
+EVENTS = [
+    {"name": "index", "at_seconds": 4.0, "sql": "CREATE INDEX", "error": None, "seconds": 2.5,
+     "before": LOAD, "during": {**LOAD, "pools": {}}, "after": LOAD},
+    {"name": "hook", "at_seconds": 9.0, "shell": "exit 3", "error": "the phase was over before"},
+]  # fmt: skip
+
+
+def test_phases_and_planned_events_are_told_with_what_they_did(finished: Record) -> None:
+    judged = [{"threshold": "errors.rate < 1%", "ok": True}, {"threshold": "rate.writer > 48", "ok": False}]
+    phases = [
+        {"name": "up", "seconds": 10.0, "complete": True, "pools": {"writer": FIGURES}, "thresholds": judged,
+         "events": EVENTS},
+        {"name": "down", "seconds": 3.0, "complete": False, "pools": {"writer": FIGURES}, "thresholds": [],
+         "events": []},
+    ]  # fmt: skip
+    summary = {**(finished.run.summary or {}), "phases": phases}
+    report = content(finished._replace(run=finished.run._replace(summary=summary)))
+    page = tables(templates.as_html(report))
+    assert ["up", "10.0s", "writer", "47.5", "50.0", "3", "1.00ms", "2.00ms", "3.00ms",
+            "1 of 2 hold, rate.writer > 48"] in page  # fmt: skip
+    assert ["down", "3.00s (cut off)", "writer"] in [row[:3] for row in page]
+    assert ["up, 0:00:04", "index", "CREATE INDEX", "2.50s", "done", "writer 47.5/s, p99 250ms", "",
+            "writer 47.5/s, p99 250ms"] in page  # fmt: skip
+    assert ["up, 0:00:09", "hook", "exit 3", "–", "the phase was over before", "", "", ""] in page
+    assert "| up, 0:00:04 | index | CREATE INDEX |" in templates.as_markdown(report)
+
+
 # ---- spikes
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -23,7 +24,7 @@ async def nothing(tx: Tx) -> None:
 
 
 WRITE = Transaction(nothing, read_only=False)
-IDEMPOTENT = WRITE._replace(idempotent=True)
+IDEMPOTENT = replace(WRITE, idempotent=True)
 
 
 class Refusing(ScriptedBackend):
@@ -103,7 +104,7 @@ def test_in_doubt_only_the_idempotent_is_tried_again() -> None:
 
 
 def test_what_may_have_been_committed_in_part_is_not_tried_again() -> None:
-    end, tries, counts = tried(WRITE._replace(partial=True), [OpError("deadlock")])
+    end, tries, counts = tried(replace(WRITE, partial=True), [OpError("deadlock")])
     assert isinstance(end, OpError)
     assert (len(tries), counts) == (1, {})
 

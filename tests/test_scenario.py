@@ -12,6 +12,7 @@ import yaml
 
 from daemon.__main__ import main
 from daemon.config.sources import load_settings
+from daemon.control import plan
 from daemon.control.judging import thresholds_of
 from daemon.errors import UsageError
 from daemon.load.schedule import Shaped, ShapedPoisson
@@ -40,6 +41,7 @@ def followed(tmp_path: Path, text: str, scale: float = 1.0) -> Programme:
 
 RAMP = "    write:\n      ramp:\n        from: 0\n"
 STAGES = "    read:\n      stages:\n        - {for: 5s, constant: 1}\n        - {for: 5s, ramp: 3}\n"
+BOTH = "    events:\n      - {at: 1s, name: both, sql: SELECT 1, shell: ls}\n"
 LATE = "    events:\n      - {at: 10s, name: late, sql: SELECT 1}\n"
 
 
@@ -59,6 +61,10 @@ LATE = "    events:\n      - {at: 10s, name: late, sql: SELECT 1}\n"
         (STAGES, 8, "phases[0].read.stages[1].ramp"),
         ("    thresholds: [errors.rat < 1%]\n", 5, "column 1: there is no signal errors.rat; did you mean"),
         (LATE, 3, "event late comes when the phase is over"),
+        (BOTH, 6, "an event has either sql or shell"),
+        ("    events: [{at: 0s, name: a}]\n", 5, "an event has either sql or shell"),
+        ("    events: [{at: 0s, name: a, sql: x, timeout: 1s}]\n", 5, "timeout is about shell"),
+        ("    write: {poisson: -1}\n", 5, "-1 is not valid; it should be greater than or equal to 0.000001"),
         ("    writers: many\n", 5, "phases[0].writers"),
         ("    duration: 5s\n", 5, "duration is given twice, first on line 4"),
         (PHASE, 1, "two phases are called one"),
@@ -75,7 +81,8 @@ def test_a_mistake_is_told_with_file_and_line(tmp_path: Path, lines: str, line: 
     ("text", "says"),
     [
         ("", "description is missing"),
-        ("description: x\nphases: []\n", "mine.yaml:2: phases"),
+        ("description: x\nphases: []\n", "mine.yaml:2: phases: there is nothing in it; give one at least"),
+        ("description: x\nscenarios: [smoke]\n", "is a suite of scenarios; run it with `soakd suite"),
         ("[1, 2]", "mine.yaml:1"),
         ("description: x\nphases: {\n", "not valid YAML"),
     ],
@@ -210,6 +217,48 @@ def test_a_shipped_scenario_fits_every_target(name: str, target: str, tmp_path: 
                 assert course.shape is None or math.isfinite(course.shape.total(step.seconds))
 
 
+UNFIT = """description: x
+thresholds: [profile:progress, pg.cache_hit > 99%]
+settings: {pools: {writers: 0}}
+phases:
+  - name: one
+    duration: 10s
+    thresholds:
+      - op.by_key.rate > 1
+      - op.transfer.service.p95 < 50ms
+"""
+
+
+@pytest.mark.parametrize(
+    ("phase", "says"),
+    [
+        ("", ["2: threshold 'pg.cache_hit > 99%': pg has figures of postgres targets only",
+              "9: threshold 'op.transfer.service.p95 < 50ms', column 4: the workload has no operation"]),
+        ("    write: 5\n", ["5: phase one has a rate for writers, and there are none; say `write: closed`"]),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit_the_workload_is_told_with_file_and_line(
+    phase: str, says: list[str], tmp_path: Path
+) -> None:
+    settings = layered(tmp_path, UNFIT + phase)
+    found = read(tmp_path / "mine.yaml")
+    made_of = programme("mine", found.scenario, 0.5, found.places)
+    with pytest.raises(UsageError) as caught:
+        thresholds_of(plan.fitted(settings, OPS, made_of), OPS, made_of)
+    for line, expected in zip(str(caught.value).splitlines(), says, strict=True):
+        assert line.startswith(f"{tmp_path}/mine.yaml:{expected}")
+
+
+def test_a_rate_for_a_pool_that_the_workload_leaves_idle_is_refused(tmp_path: Path) -> None:
+    settings = layered(tmp_path, HEAD + PHASE + "    read: 5\n")
+    found = read(tmp_path / "mine.yaml")
+    made_of = programme("mine", found.scenario, 1.0, found.places)
+    with pytest.raises(
+        UsageError, match=r"mine.yaml:3: phase one has a rate for readers, and the workload events "
+    ):
+        plan.fitted(settings, OPS[:1], made_of)
+
+
 @every_shipped
 def test_a_shipped_scenario_is_what_the_schema_says(name: str) -> None:
     schema = Scenario.model_json_schema()
@@ -218,7 +267,8 @@ def test_a_shipped_scenario_is_what_the_schema_says(name: str) -> None:
 
 def test_the_scenario_of_the_documentation_is_one(tmp_path: Path) -> None:
     page = (Path(__file__).parent.parent / "docs" / "scenarios.md").read_text(encoding="utf-8")
-    (text,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    text, event = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)[:2]
+    assert followed(tmp_path, HEAD + PHASE.replace("10s", "2m") + event).steps[0].events[0][1].shell
     assert [step.name for step in followed(tmp_path, text).steps] == ["morning", "noon", "evening"]
     kinds = re.findall(r"^\| (`.*`) \|", page, re.MULTILINE)
     for spec in (spec for cell in kinds for spec in re.findall(r"`(.+?)`", cell)):

@@ -233,6 +233,119 @@ def test_a_lost_answer_loads_no_chunk_twice_and_leaves_none_out(
     assert digest(settings) == whole
 
 
+class Away:
+    """A backend whose server is away for a while after the first chunks."""
+
+    def __init__(self, backend: Backend, calls: int) -> None:
+        self._backend = backend
+        self._away = range(5, 5 + calls)
+        self.calls = 0
+        self.dialect = backend.dialect
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._backend, name)
+
+    async def transact(self, work: Transaction, *, deadline: float = INFINITY) -> Timed:
+        self.calls += 0 if work.read_only else 1
+        if not work.read_only and self.calls in self._away:
+            raise OpError("connection", "away")
+        return await self._backend.transact(work, deadline=deadline)
+
+
+def test_a_server_that_is_away_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As long as a restart takes; and whoever stops meanwhile does not wait for it."""
+    monkeypatch.setattr("daemon.load.loading.LONGEST_PAUSE", 0.001)
+    settings = wanted(f"sqlite:///{tmp_path}/data.db", loaders=1)
+    found = load(settings, wrap=lambda backend: Away(backend, 15))
+    assert found is not None
+    assert found.done
+    assert counts(settings) == ROWS
+    gone: list[Away] = []
+
+    def stopped(backend: Backend) -> Backend:
+        gone.append(Away(backend, 1 << 30))
+        return gone[0]
+
+    found = load(settings, clean=True, wrap=stopped, stop_after=6)
+    assert found is not None
+    assert not found.done
+    assert gone[0].calls < 12
+
+
+def test_two_who_load_the_same_at_once_share_it(target: str) -> None:
+    """From nothing: both begin, each chunk is stored once, and both say that all is there."""
+    settings = wanted(target)
+    load(settings)
+    whole = digest(settings)
+    load(settings, clean=True, stop_after=0)
+    on(settings, lambda backend: seeds.forget(backend, "ledger"))
+
+    async def both(backend: Backend) -> list[Seeded | None]:
+        made = tables_of(settings, SystemClock()).schema(backend.dialect)
+        other = plan.make_backend(settings, SystemClock(), writers=settings.data.loaders)
+        await other.open()
+        try:
+            return await asyncio.gather(
+                *(
+                    Seeding(settings, one, SystemClock(), Watcher(), lambda: False).prepare(made, clean=False)
+                    for one in (backend, other)
+                )
+            )
+        finally:
+            await other.close()
+
+    assert [found and found.done for found in on(settings, both)] == [True, True]
+    assert counts(settings) == ROWS
+    assert digest(settings) == whole
+
+
+def test_what_ends_a_loading_is_done_once(prepared: Settings) -> None:
+    """Numbers would be set back behind those that a run has drawn since."""
+
+    async def check(backend: Backend) -> None:
+        found = await seeds.load(backend, "ledger")
+        assert found is not None
+        await seeds.finish(backend, "ledger", found.begun, ["no statement at all"])
+        with pytest.raises(TargetError, match="begun anew"):
+            await seeds.finish(backend, "ledger", found.begun + 1, ["no statement at all"])
+
+    on(prepared, check)
+
+
+class Overtaken:
+    """A backend beside which somebody begins anew, with other data, after a few transactions."""
+
+    def __init__(self, backend: Backend, after: int, other: Callable[[], object]) -> None:
+        self._backend = backend
+        self._left = after
+        self._other = other
+        self.dialect = backend.dialect
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._backend, name)
+
+    async def transact(self, work: Transaction, *, deadline: float = INFINITY) -> Timed:
+        self._left -= 1
+        if self._left == 0:
+            await asyncio.to_thread(self._other)
+        return await self._backend.transact(work, deadline=deadline)
+
+
+@pytest.mark.parametrize("after", [6, 20])
+def test_who_is_overtaken_by_a_new_beginning_adds_nothing_to_it(target: str, after: int) -> None:
+    other = wanted(target, seed=9)
+    load(other)
+    whole = digest(other)
+    with pytest.raises(TargetError, match="begun anew") as refused:
+        load(
+            wanted(target, loaders=1),
+            clean=True,
+            wrap=lambda backend: Overtaken(backend, after, lambda: load(other, clean=True)),
+        )
+    assert "\n" not in str(refused.value)
+    assert digest(other) == whole
+
+
 def test_rows_of_others_in_the_way_end_it_with_one_line(target: str) -> None:
     settings = wanted(target)
 
@@ -272,8 +385,9 @@ def test_a_table_of_the_data_that_is_gone_is_missed(target: str) -> None:
     settings = wanted(target)
     load(settings)
     on(settings, lambda backend: execute(backend, f"DROP TABLE {backend.dialect.table('ledger_entries')}"))
-    with pytest.raises(UsageError, match="ledger_entries"):
-        load(settings)
+    for _ in range(2):  # being refused has not made it anew, and empty
+        with pytest.raises(UsageError, match="ledger_entries"):
+            load(settings)
     found = load(settings, clean=True)
     assert found is not None
     assert counts(settings) == ROWS

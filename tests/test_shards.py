@@ -167,6 +167,46 @@ def test_a_killed_engine_is_replaced_and_nothing_counted_is_lost() -> None:
     on(Bench(), check)
 
 
+def test_one_who_looks_while_an_engine_is_replaced_does_no_harm() -> None:
+    """Each scrape of /metrics is a look, and an engine that is not loading yet has nothing to show."""
+
+    async def check(bench: Bench) -> None:
+        shard = bench.shard
+        await shard.look(0.01)
+        await shard.connect()
+        await shard.look(0.01)
+        running = asyncio.create_task(shard.run())
+        await bench.until(lambda: bench.written > 100)
+        os.kill(bench.engine, signal.SIGKILL)
+        await bench.until(lambda: shard.gap_seconds)
+        while "engine.restarted" not in bench.events:
+            await shard.look(0.01)
+            await asyncio.sleep(0.005)
+        before = bench.written
+        await bench.until(lambda: bench.written > before + 100)
+        shard.stop(5)
+        await running
+        assert bench.events == ["engine.died", "engine.restarted"]
+
+    on(Bench(), check)
+
+
+def test_told_to_stop_at_any_moment_of_a_replacement_it_ends_in_order() -> None:
+    async def check(bench: Bench) -> None:
+        shard = bench.shard
+        await shard.connect()
+        running = asyncio.create_task(shard.run())
+        await bench.until(lambda: bench.written > 100)
+        os.kill(bench.engine, signal.SIGKILL)
+        await bench.until(lambda: shard.gap_seconds and shard.lives)
+        shard.stop(5)
+        await running
+        assert bench.events == ["engine.died", "engine.restarted"]
+        assert shard.lives[-1].finished
+
+    on(Bench(), check)
+
+
 def test_an_engine_that_dies_while_it_drains_is_reported_and_not_replaced() -> None:
     """A target that takes a minute keeps the drain from ending."""
 

@@ -43,6 +43,10 @@ def test_an_address_says_which_database_it_is(url: str, kind: str, path: Path | 
         ("sqlite:///:memory:", "a run needs a file"),
         ("postgresql://[::1/db", "not an address"),
         ("postgresql://me:a b@host/db", "white space"),
+        ("postgresql://host/db?sslmode=require&connect_timeout=3", "as postgres.connect_timeout"),
+        ("postgres://host/db?application_name=", "as postgres.application_name"),
+        ("null://host", "has no address"),
+        ("null:///x?latency=constant", "settings go to null"),
     ],
 )
 def test_an_address_that_cannot_be_used_is_refused_with_what_to_write(url: str, says: str) -> None:

@@ -8,9 +8,11 @@ from typing import Any
 import apsw
 import pytest
 
+from daemon.config.reference import setting_keys
 from daemon.config.settings import Settings
 from daemon.control.workloads import Description, describe
 from daemon.workloads.registry import WORKLOADS
+from docs import generate
 
 ROOT = Path(__file__).parent.parent
 PAGES = ROOT / "docs" / "workloads"
@@ -50,6 +52,14 @@ def test_its_page_names_everything_that_belongs_to_it(name: str) -> None:
     assert len(names) > 3
     missing = [one for one in names if not re.search(rf"(?<![\w.]){re.escape(one)}(?![\w.]\w)", text)]
     assert not missing
+
+
+@every_workload
+def test_the_settings_on_its_page_are_current_and_complete(name: str) -> None:
+    text = page(name)
+    assert generate.page(name, text) == text, "run `make docs`"
+    rows = re.findall(rf"^\| `({name}\.[a-z0-9_.]+)` \|", text, re.MULTILINE)
+    assert rows == [key for key in setting_keys() if key.startswith(f"{name}.")]
 
 
 @every_workload

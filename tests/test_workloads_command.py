@@ -2,21 +2,20 @@
 
 import json
 import subprocess
-import sys
 from typing import Any
 
 import pytest
 
 from daemon.config.reference import setting_keys
 from daemon.workloads.registry import WORKLOADS
+from tests import forked
 
 every_workload = pytest.mark.parametrize("name", WORKLOADS)
 
 
 def soakd(*arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the command."""
-    command = [sys.executable, "-m", "daemon", "workloads", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    return forked.run(["workloads", *arguments])
 
 
 @pytest.fixture(scope="module")

@@ -39,6 +39,10 @@ class Runner(Protocol[J_contra]):
         """Prepare for a job that so many others wait behind already; never raises."""
         ...
 
+    def at_once(self, job: J_contra, deadline: float, served: float) -> Timed | None:
+        """Do one job of a kind that needs no `run`, which costs more; None when it is of another kind."""
+        ...
+
     async def run(self, job: J_contra, deadline: float, served: float) -> Timed:
         """Do one job and return its result; it may not suspend."""
         ...
@@ -265,7 +269,7 @@ class Lanes(Generic[J]):
                 finished.append((future, OpError("timeout", "its deadline passed before its turn came")))
             else:
                 try:
-                    timed = await runner.run(job, deadline, served)
+                    timed = runner.at_once(job, deadline, served) or await runner.run(job, deadline, served)
                     done = timed.done
                     finished.append((future, timed))
                 except BaseException as error:  # noqa: BLE001 - its awaiter gets it; the lane lives on

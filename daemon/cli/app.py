@@ -10,6 +10,7 @@ from daemon import __version__
 
 COMMANDS: Mapping[str, str] = {
     "run": "daemon.cli.run",
+    "suite": "daemon.cli.suite",
     "seed": "daemon.cli.seed",
     "query-test": "daemon.cli.query_test",
     "scenarios": "daemon.cli.scenarios",

@@ -63,6 +63,10 @@ FLAGS: tuple[Flag, ...] = (
 RUN_FLAGS: tuple[Flag, ...] = (*FLAGS, Flag("--json", "log.format", "", _OUTPUT, switch="json"))
 """`run` writes its log as JSON when told `--json`; for other commands that flag is about their answer."""
 
+_OF_SCENARIOS = ("--duration", "--warmup", "--write-rate", "--read-rate", "--arrivals", "--summary")
+SUITE_FLAGS: tuple[Flag, ...] = tuple(flag for flag in RUN_FLAGS if flag.name not in _OF_SCENARIOS)
+"""Of `suite`, without what its scenarios say, and without the file that each of them would write anew."""
+
 SEED_FLAGS: tuple[Flag, ...] = (
     Flag("--target", "target", "URL", _DATA),
     Flag("--workload", "workload", "NAME", _DATA),

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,31 +16,37 @@ from daemon.errors import UsageError
 _CONFIG = "Configuration"
 
 
-Beneath = Callable[[Mapping[str, Any]], Layer]
-"""Gives the settings that lie under flags and variables, from a command's own options."""
+Load = Callable[[Layer], Loaded]
+"""Makes the settings, from what lies under flags and variables: a scenario, for instance."""
 
 
-def _nothing(_own: Mapping[str, Any]) -> Layer:
-    return {}
-
-
-def with_settings(
-    flags: Sequence[Flag], beneath: Beneath = _nothing
-) -> Callable[[Callable[..., int]], Callable[..., int]]:
+def with_settings(flags: Sequence[Flag]) -> Callable[[Callable[..., int]], Callable[..., int]]:
     """Turn `command(loaded, …)` into a Typer command that takes --config, --set and the flags.
 
-    Further parameters of the command stay its own options. Values are passed on as text, so
-    that every mistake in them is told by the validation of the settings and not by Typer.
+    Further parameters of the command stay its own arguments and options. Values are passed on as
+    text, so that every mistake in them is told by the validation of the settings and not by Typer.
     """
+    return _taking(flags, lambda load: load({}))
 
+
+def with_loading(flags: Sequence[Flag]) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    """Do the same for `command(load, …)`, which says what its settings lie over: see `Load`."""
+    return _taking(flags, lambda load: load)
+
+
+def _taking(
+    flags: Sequence[Flag], first: Callable[[Load], Loaded | Load]
+) -> Callable[[Callable[..., int]], Callable[..., int]]:
     def decorate(command: Callable[..., int]) -> Callable[..., int]:
         own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
 
         def callback(**values: Any) -> int:  # noqa: ANN401 - strings, switches and the command's own
             mine = {parameter.name: values.pop(parameter.name) for parameter in own}
-            return command(_load(values, flags, beneath(mine)), **mine)
+            return command(first(partial(_load, values, flags)), **mine)
 
-        parameters = [_config_option(), *(_option(flag) for flag in flags), _set_option(), *own]
+        arguments = [one for one in own if one.kind is one.POSITIONAL_OR_KEYWORD]
+        options = [_config_option(), *(_option(flag) for flag in flags), _set_option()]
+        parameters = [*arguments, *options, *(one for one in own if one not in arguments)]
         callback.__signature__ = inspect.Signature(parameters, return_annotation=int)  # type: ignore[attr-defined]
         callback.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
         callback.__name__, callback.__doc__ = command.__name__, command.__doc__

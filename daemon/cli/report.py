@@ -1,20 +1,19 @@
 """`soakd report`: what a run of the history came to, as a page, a text, or data."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from daemon.cli.history import Config, File, opened
 from daemon.cli.writing import write_text
-from daemon.errors import ExitCode
+from daemon.errors import ExitCode, UsageError
+from daemon.report.form import Form
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from daemon.report.content import Report
-
-Format = Literal["html", "md", "json", "csv", "junit"]
+    from daemon.history.file import History
+    from daemon.history.read import Record
+    from daemon.history.suites import KeptSuite
 
 _EXAMPLES = """Examples:
 
@@ -25,6 +24,8 @@ soakd report 20261120112711473 --format md
 soakd report last --format junit --output junit.xml
 
 soakd report last --format csv --histograms > buckets.csv
+
+soakd report suite --format md
 """
 
 
@@ -37,12 +38,14 @@ def report(
     run: Annotated[
         str,
         typer.Argument(
-            metavar="[RUN]", help="`last`, `last-1` for the one before, a run id, the end of one, or a tag."
+            metavar="[RUN|SUITE]",
+            help="`last`, `last-1` for the one before, a run id, the end of one, or a tag; "
+            "`suite`, `suite-1`, the id or the name of a suite.",
         ),
     ] = "last",
     *,
     form: Annotated[
-        Format,
+        Form,
         typer.Option("--format", help="html: one page that needs no network; csv: the intervals."),
     ] = "html",
     output: Annotated[
@@ -63,34 +66,51 @@ def report(
     file: File = None,
     config: Config = None,
 ) -> int:
-    """Tell what a run came to: verdict, worst moments and why, what to change, everything over time."""
+    """Tell what a run or a suite came to: verdict, worst moments and why, what to change, all over time."""
     if schema:
-        from daemon.report.data import SCHEMA  # noqa: PLC0415
-
-        typer.echo(SCHEMA.read_text(encoding="utf-8"), nl=False)
+        typer.echo(_schema(run), nl=False)
         return ExitCode.OK
-    from daemon.history.read import find, load  # noqa: PLC0415 - not needed for --help
-    from daemon.report.content import content  # noqa: PLC0415
+    from daemon.history.read import find, load, runs  # noqa: PLC0415 - not needed for --help
+    from daemon.history.suites import WAYS, find_suite  # noqa: PLC0415
 
     with opened(file, config) as db:
-        record = load(db, find(db, run))
-    text = _forms(histograms=histograms)[form](content(record))
+        suite = None if runs(db, tag=run, limit=1) else find_suite(db, run)
+        if suite is not None:
+            text, number = _of_suite(db, suite, form, histograms=histograms), suite.suite_id
+        else:
+            try:
+                record = load(db, find(db, run))
+            except UsageError as error:
+                raise UsageError(f"{error}; a suite by {WAYS}") from None
+            text, number = _of_run(record, form, histograms=histograms), record.run.run_id
     if output is None and form == "html":
-        output = Path(f"soakd-report-{record.run.run_id}.html")
+        output = Path(f"soakd-report-{number}.html")
     write_text(text, output)
     if output is not None and str(output) != "-":
         typer.echo(f"wrote {output}")
     return ExitCode.OK
 
 
-def _forms(*, histograms: bool) -> "Mapping[Format, Callable[[Report], str]]":
-    from daemon.report import data, junit, tabular, templates  # noqa: PLC0415 - not needed for --help
+def _schema(name: str) -> str:
+    """Return the schema of what is reported under that name."""
+    from daemon.report import data, suite_forms  # noqa: PLC0415 - not needed for --help
 
-    table = tabular.buckets if histograms else tabular.intervals
-    return {
-        "html": templates.as_html,
-        "md": templates.as_markdown,
-        "json": data.as_json,
-        "csv": lambda made: table(made.record),
-        "junit": junit.as_junit,
-    }
+    return suite_forms.schema() if name.startswith("suite") else data.SCHEMA.read_text(encoding="utf-8")
+
+
+def _of_run(record: "Record", form: Form, *, histograms: bool) -> str:
+    from daemon.report import forms, tabular  # noqa: PLC0415 - not needed for --help
+    from daemon.report.content import content  # noqa: PLC0415
+
+    if form == "csv" and histograms:
+        return tabular.buckets(record)
+    return forms.of_run(content(record), form)
+
+
+def _of_suite(db: "History", suite: "KeptSuite", form: Form, *, histograms: bool) -> str:
+    from daemon.report import forms  # noqa: PLC0415 - not needed for --help
+    from daemon.report.suite import collect  # noqa: PLC0415
+
+    if histograms:
+        raise UsageError("--histograms is about a run; name one of the suite's, as its report does")
+    return forms.of_suite(collect(db, suite), form)

@@ -22,6 +22,7 @@ soakd verify --run 20261120112711473 --target postgresql://user@host/db --json
 Exit codes: 0 the table holds exactly what was committed and has not expired, 5 it does not,
 3 no target, 2 no such run.
 """
+BIGGEST = 2**63 - 1  # that a database can hold
 COLUMNS = (
     *("shard", "epoch", "accepted", "committed", "failed", "abandoned"),
     *("stored", "expired", "gaps", "duplicates"),
@@ -33,10 +34,19 @@ def register(app: typer.Typer) -> None:
     app.command(epilog=_EXAMPLES)(with_settings(FLAGS)(verify))
 
 
+def _number(text: str) -> int:
+    if not (text.isascii() and text.isdigit()) or int(text) > BIGGEST:
+        raise typer.BadParameter(f"{text!r} is not the number of a run; write one such as 20261120112711473")
+    return int(text)
+
+
 def verify(
     loaded: Loaded,
     *,
-    run: Annotated[int | None, typer.Option(help="Number of the run; unset: the newest one.", min=0)] = None,
+    run: Annotated[
+        int | None,
+        typer.Option(parser=_number, metavar="RUN", help="Number of the run; unset: the newest one."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Write JSON instead of a table.")] = False,
 ) -> int:
     """Recount what a run wrote: rows, gaps and duplicates per shard and worker, against its accounts."""

@@ -28,13 +28,14 @@ PageSize = Annotated[
 def _scale(value: object) -> str:
     text = str(value).strip()
     try:
-        good = parse_size(text) > 0  # a bare number is one of units, but looks like one of bytes
+        # A bare number is one of units, but looks like one of bytes.
+        good = parse_size(text) > 0 and (text.isdecimal() or text[-1].isalpha())
     except ValueError:
         good = False
     if not good:
         shown = repr(text) if len(text) <= 40 else repr(text[:40]) + "…"
         raise ValueError(
-            f"{shown} is not a scale; write a number above 0 such as 100000, or a size such as 1GiB"
+            f"{shown} is not a scale; write a whole number from 1 to 2^62, or a size such as 1GiB"
         )
     return text
 

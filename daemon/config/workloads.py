@@ -44,7 +44,9 @@ class Events(Section):
     keys: Literal["uniform", "zipf", "latest"] = Field(
         "uniform", description="Which written events are read: all alike, a few often, or the newest."
     )
-    limit: int = Field(50, ge=1, le=10_000, description="Rows that `newest` and `by_service` return at most.")
+    limit: int = Field(
+        50, ge=1, le=10_000, description="Rows that `newest`, `by_service` and `search` return at most."
+    )
     window: Duration = Field(60.0, gt=0, description="Span of time of `by_service` and `level_counts`.")
     retain_rows: int | None = Field(
         None,

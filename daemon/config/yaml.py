@@ -52,8 +52,8 @@ Lines = Mapping[tuple[str | int, ...], int]
 """The line of every value of a document, by the keys and numbers that lead to it."""
 
 
-def read_document(path: Path) -> tuple[Any, Lines]:
-    """Return what a file holds, lists and all, and where.
+def read_document(path: Path, setting: str) -> tuple[Any, Lines]:
+    """Return what a file holds, lists and all, and where; `setting` is what named it, for messages.
 
     Raises:
         UsageError: it cannot be read, is not YAML, or gives a key twice.
@@ -63,7 +63,7 @@ def read_document(path: Path) -> tuple[Any, Lines]:
         lines = dict(_lines(root, path, ()))
         return [(loader.construct_object(root, deep=True), lines)]
 
-    return next(iter(compose(path, "--scenario", made)), ({}, {}))
+    return next(iter(compose(path, setting, made)), ({}, {}))
 
 
 def _lines(

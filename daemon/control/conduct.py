@@ -60,7 +60,7 @@ async def conduct(
     async with AsyncExitStack() as stack:
         _check_files(settings)
         workload = tables_of(settings, clock)
-        settings = plan.fitted(settings, workload.ops)
+        settings = plan.fitted(settings, workload.ops, programme)
         screen = Screen(settings, clock)
         recording = Recording(settings, clock, screen.note)
         screen.heard = recording.heard

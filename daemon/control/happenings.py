@@ -1,4 +1,4 @@
-"""The planned events of a phase: statements at their times, and what they did to the load."""
+"""The planned events of a phase: statements and commands at their times, and what they did to the load."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -6,6 +6,7 @@ from typing import Any
 
 from daemon.backends.base import Backend
 from daemon.clock import Clock
+from daemon.control.shell import run_shell
 from daemon.errors import OpError, TargetError
 from daemon.observe.sampler import Notify
 from daemon.ops import Transaction, query
@@ -18,7 +19,7 @@ AROUND = 10.0  # s before and after an event that it is compared with
 
 
 class Happenings:
-    """Runs the events of phases, each at its time, whatever the others do, on a connection of its own."""
+    """Runs the events of phases, each at its time, whatever the others do."""
 
     def __init__(
         self,
@@ -49,8 +50,8 @@ class Happenings:
         began = self._clock.now()
         async with asyncio.TaskGroup() as tasks:
             for at, event in events:
-                if event.target in (None, self._kind) and self._kind != "null":
-                    result = {"name": event.name, "at_seconds": at, "sql": event.sql, "error": TOO_LATE}
+                if event.target in (None, self._kind) and (event.shell or self._kind != "null"):
+                    result = {"name": event.name, "at_seconds": at, **_what(event), "error": TOO_LATE}
                     results.append(result)
                     tasks.create_task(self._play(event, began + at, result), name=event.name)
 
@@ -58,22 +59,27 @@ class Happenings:
         await self._sleep(due - AROUND)
         before = self._mark()
         await self._sleep(due)
-        self._notify("event.begun", name=event.name, sql=event.sql)
+        self._notify("event.begun", name=event.name, **_what(event))
         begun = self._mark()
         result["before"] = _impact(before, begun)
-        result["error"] = await self._run(event.sql)
+        result |= await self._run(event)
         ended = self._mark()
         result["seconds"] = round(ended.at - begun.at, 3)
         result["during"] = _impact(begun, ended)
-        self._notify(
-            "event.ended", name=event.name, duration_seconds=result["seconds"], error=result["error"]
-        )
+        told = {name: result[name] for name in ("error", "exit_code") if name in result}
+        self._notify("event.ended", name=event.name, duration_seconds=result["seconds"], **told)
         try:
             await self._sleep(ended.at + AROUND)
         finally:  # the phase may be over before
             result["after"] = _impact(ended, self._mark())
 
-    async def _run(self, sql: str) -> str | None:
+    async def _run(self, event: Event) -> dict[str, Any]:
+        """Return how an event went: why it failed, or None, and the exit code of a command."""
+        if event.shell is not None:
+            return (await run_shell(event.shell, event.timeout))._asdict()
+        return {"error": await self._execute(event.sql or "")}
+
+    async def _execute(self, sql: str) -> str | None:
         """Return why the statement failed, or None."""
         backend = self._make()
         try:
@@ -90,6 +96,10 @@ class Happenings:
 
     def _mark(self) -> Mark:
         return Mark.of(self._clock.now(), self._snapshot())
+
+
+def _what(event: Event) -> dict[str, str]:
+    return {"shell": event.shell} if event.shell is not None else {"sql": event.sql or ""}
 
 
 def _impact(earlier: Mark, later: Mark) -> dict[str, Any]:

@@ -262,12 +262,16 @@ def thresholds_of(
         paced=[name for name, rate in rates.items() if rate or name in scheduled],
     )
     found = expand(settings.thresholds)
-    try:
-        every = every_threshold(found, programme)
-        objections = [objection(threshold, conditions) for threshold in every]
-    except BadThreshold as error:
-        raise UsageError(str(error)) from None
-    if problems := [problem for problem in objections if problem]:
+    places = programme.places if programme else {}
+    problems = []
+    for threshold in every_threshold(found, programme):
+        try:
+            problem = objection(threshold, conditions)
+        except BadThreshold as error:
+            problem = str(error)
+        if problem:
+            problems.append(f"{places[threshold]}: {problem}" if threshold in places else problem)
+    if problems:
         raise UsageError("\n".join(problems))
     return found
 

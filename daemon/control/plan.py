@@ -17,6 +17,7 @@ from daemon.load.policy import PoolPolicy
 from daemon.load.schedule import Constant, Poisson, Schedule
 from daemon.load.turns import Pace
 from daemon.ops import POOLS, OpSpec, PoolName
+from daemon.scenario.programme import Programme, Step
 from daemon.target import parse_target
 from daemon.workloads import registry
 from daemon.workloads.base import Identity, Stretch
@@ -77,11 +78,11 @@ def _batch_policy(settings: Settings, shard: int) -> BatchPolicy:
     )
 
 
-def fitted(settings: Settings, ops: Sequence[OpSpec]) -> Settings:
+def fitted(settings: Settings, ops: Sequence[OpSpec], programme: Programme | None = None) -> Settings:
     """Return the settings without the workers of a pool that has no operations.
 
     Raises:
-        UsageError: nobody is left to make load, or such a pool is to keep a rate.
+        UsageError: nobody is left to make load, or such a pool is to keep a rate, in a phase perhaps.
     """
     pools = settings.pools
     idle = {pool for pool in POOLS if not any(one.pool == pool and one.weight for one in ops)}
@@ -99,9 +100,28 @@ def fitted(settings: Settings, ops: Sequence[OpSpec]) -> Settings:
     if not writers and not readers:
         busy = "pools.readers" if "writer" in idle else "pools.writers"
         raise UsageError(f"all operations here are for {busy}, which is 0: raise it")
+    for step in programme.steps if programme else ():
+        _check_step(step, {"writer": writers, "reader": readers}, idle, settings.workload)
     return settings.model_copy(
         update={"pools": pools.model_copy(update={"writers": writers, "readers": readers})}
     )
+
+
+def _check_step(step: Step, workers: Mapping[PoolName, int], idle: set[PoolName], workload: str) -> None:
+    """See that somebody keeps the rates of a step.
+
+    Raises:
+        UsageError: one has nobody.
+    """
+    for pool, course in step.pools.items():
+        number = workers[pool] if course.workers is None else min(workers[pool], course.workers)
+        if course.shape is not None and not number:
+            why = f"the workload {workload} has nothing for them here" if pool in idle else "there are none"
+            field = "write" if pool == "writer" else "read"
+            raise UsageError(
+                f"{step.where}: phase {step.name} has a rate for {pool}s, and {why}; say `{field}: closed`, "
+                "or leave it out"
+            )
 
 
 def _pools(settings: Settings, shard: int, paces: Mapping[PoolName, Pace]) -> Mapping[PoolName, PoolPolicy]:

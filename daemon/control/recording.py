@@ -21,6 +21,7 @@ from daemon.results.environment import environment
 from daemon.target import parse_target
 
 INTERVAL = 1.0  # s between two looks
+PLANNED = "event.ended"
 SAID_OTHERWISE = frozenset({"run.preparing", "run.started", "run.progress", "run.finished"})
 LOOK_WITHIN = 0.5  # s for the engines' present figures
 NO_SAMPLES = 5.0  # s between the engines' own samples where there are no others
@@ -49,7 +50,11 @@ class Recording:
 
     def heard(self, event: str, facts: Mapping[str, object]) -> None:
         """Write down what was said, but for what the history says in figures."""
-        if event not in SAID_OTHERWISE:
+        if event == PLANNED:
+            seconds = float(str(facts["duration_seconds"]))
+            begun = self._elapsed() - seconds
+            self.happened(Event(begun, "planned", str(facts["name"]), seconds=seconds, details=facts))
+        elif event not in SAID_OTHERWISE:
             self.happened(Event(self._elapsed(), "note", event, details=facts))
 
     def happened(self, event: Event) -> None:
@@ -139,6 +144,7 @@ class Recording:
 
     def _beginning(self, run: Run) -> Beginning:
         settings = self._settings
+        member = run.programme.member if run.programme else None
         return Beginning(
             run_id=str(run.number),
             soakd_version=__version__,
@@ -149,6 +155,8 @@ class Recording:
             config=settings.public(),
             started=self._clock.wall(),
             environment=fingerprint(run),
+            suite_id=member.suite if member else None,
+            place=member.place if member else None,
         )
 
 

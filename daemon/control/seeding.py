@@ -9,9 +9,7 @@ from daemon.clock import Clock
 from daemon.config.settings import Settings
 from daemon.control import plan
 from daemon.errors import OpError, TargetError, UsageError
-from daemon.ledger import do
 from daemon.load.loading import Loading
-from daemon.ops import query
 from daemon.seeds import Seeded
 from daemon.workloads import registry
 from daemon.workloads.base import Schema
@@ -87,28 +85,42 @@ class Seeding(NamedTuple):
             TargetError: the target cannot be used.
         """
         name = self.settings.workload
-        created = await schema.prepare(self.backend, tables, clean=clean, bare=True)
         try:
-            found = await seeds.load(self.backend, name)
+            found = None if clean else await self._found(data, tables)
+            await schema.prepare(self.backend, tables, clean=clean, bare=True)
             if found is None:
-                found = await seeds.begin(self.backend, name, self._wanted(data), self.clock.wall())
-            else:
-                self._compare(found, data, sorted(created & tables.tables.keys()))
+                await seeds.begin(self.backend, name, self._wanted(data), self.clock.wall())
+                found = await seeds.load(self.backend, name)
+                if found is None:
+                    raise seeds.overtaken(name)
+                self._compare(found, data)  # somebody else may have begun
             return found if found.done else await self._load(found, data, tables)
         except OpError as error:
             raise TargetError(f"cannot load the data of {name}: {error}") from error
+
+    async def _found(self, data: Data, tables: Schema) -> Seeded | None:
+        """Return the data that is there, before anything is changed; refuse what cannot be used."""
+        name, missing = self.settings.workload, await schema.missing(self.backend, tables)
+        if missing & {seeds.SEEDS.name, seeds.CHUNKS.name}:
+            return None
+        found = await seeds.load(self.backend, name)
+        if found is not None:
+            self._compare(found, data)
+            chunks = await seeds.loaded_chunks(self.backend, name)
+            for table in sorted(missing):
+                if found.done or any(table == filled for filled, _ in chunks):
+                    raise UsageError(
+                        f"the target's data of {name} lacks the table {table}, which somebody dropped: "
+                        "load it anew with --clean, or use another target"
+                    )
+        return found
 
     def _wanted(self, data: Data, otherwise: int | None = None) -> Dataset:
         scale = plan.wanted_scale(self.settings, data) or otherwise or data.default
         return plan.dataset(self.settings, data, scale)
 
-    def _compare(self, found: Seeded, data: Data, missing: Sequence[str]) -> None:
-        """Refuse data that cannot be what was asked for."""
-        if missing:
-            raise UsageError(
-                f"the target's data of {self.settings.workload} lacks the table {missing[0]}, which somebody "
-                "dropped: load it anew with --clean, or use another target"
-            )
+    def _compare(self, found: Seeded, data: Data) -> None:
+        """Refuse data that is not what was asked for."""
         differences = found.dataset.differences(self._wanted(data, found.dataset.scale))
         if differences:
             raise UsageError(
@@ -119,8 +131,8 @@ class Seeding(NamedTuple):
 
     async def _load(self, found: Seeded, data: Data, tables: Schema) -> Seeded:
         name, dataset = self.settings.workload, found.dataset
-        fills = data.fills(dataset.scale, dataset.seed, dataset.shape)
         there = await seeds.loaded_chunks(self.backend, name)
+        fills = data.fills(dataset.scale, dataset.seed, dataset.shape)
         self.shower.begin(
             {fill.table.name: fill.rows for fill in fills},
             {
@@ -131,7 +143,7 @@ class Seeding(NamedTuple):
         try:
             loading = Loading(
                 name,
-                dataset.seed,
+                found,
                 self.backend,
                 self.settings.data.loaders,
                 self.shower.rows,
@@ -140,16 +152,14 @@ class Seeding(NamedTuple):
             await loading.run(fills, there)
             if self.stopping():
                 return found
-            await self._complete(tables, fills)
+            await self._complete(found, tables, fills)
         finally:
             self.shower.end()
         return found._replace(done=True)
 
-    async def _complete(self, tables: Schema, fills: Sequence[Fill]) -> None:
+    async def _complete(self, found: Seeded, tables: Schema, fills: Sequence[Fill]) -> None:
         self.shower.say("indexes")
         await schema.index(self.backend, tables)
         self.shower.say("statistics")
-        for fill in fills:
-            for statement in self.backend.dialect.loaded(fill.table):
-                await do(self.backend, query, statement, ())
-        await seeds.finish(self.backend, self.settings.workload)
+        last = [statement for fill in fills for statement in self.backend.dialect.loaded(fill.table)]
+        await seeds.finish(self.backend, self.settings.workload, found.begun, last)

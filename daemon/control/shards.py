@@ -125,6 +125,11 @@ class Shard:
         return self._gaps + (self._clock.now() - self._died if self._died is not None else 0.0)
 
     @property
+    def _loading(self) -> bool:
+        """True while there is a process that was told to load: one that connects expects no other order."""
+        return self._started and self._died is None and bool(self.lives) and self.lives[-1].alive
+
+    @property
     def accounts(self) -> dict[int, Account]:
         """What became of the rows of each life, by its epoch; a few dozen bytes for one that is over."""
         return self._accounts | {life.epoch: life.account for life in self.lives}
@@ -170,7 +175,7 @@ class Shard:
     async def look(self, within: float) -> None:
         """Have the process report now, so that `snapshot` is of this moment; wait `within` s at most."""
         self._fresh.clear()
-        if self.lives and self.lives[-1].alive:
+        if self._loading:
             self.lives[-1].channel.send(Look())
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._fresh.wait(), within)
@@ -184,13 +189,13 @@ class Shard:
             return
         if self._died is not None:
             self._changed = paces
-        elif self.lives and self.lives[-1].alive:
+        elif self._loading:
             self.lives[-1].channel.send(Change(paces))
 
     def stop(self, within: float) -> None:
         """Tell the process to drain within `within` s; a second call cuts the drain short."""
         self._stopping = True
-        if self.lives and self.lives[-1].alive:
+        if self._loading:
             self.lives[-1].channel.send(Stop(within))
 
     def kill(self) -> None:

@@ -29,20 +29,36 @@ async def _supervise(settings: Settings, programme: "Programme | None") -> int:
     async with AsyncExitStack() as stack:
         signals = Signals()
         signals.install(stack)
-        engines: list[EngineProcess] = []
-        stack.push_async_callback(_end, engines)
-        try:
-            for _ in range(settings.shards):
-                engines.append(await start_engine())  # noqa: PERF401 - what was started is ended if the next cannot be
-        except OSError as error:
-            raise UsageError(
-                f"cannot start an engine process: {error.strerror}; lower --shards, or raise what "
-                "`ulimit -a` shows or make room in TMPDIR"
-            ) from None
+        return await supervise(settings, programme, signals)
+
+
+async def supervise(settings: Settings, programme: "Programme | None", signals: Signals) -> int:
+    """Start the engines, make a run with them, and see that they are gone; return the exit code.
+
+    Raises:
+        SoakdError: as `run`.
+    """
+    engines: list[EngineProcess] = []
+    try:
+        await _start(engines, settings.shards)
         # Imported only now: an engine needs a third of a second to load its libraries, and so do we.
         from daemon.control.conduct import conduct  # noqa: PLC0415
 
         return await conduct(settings, SystemClock(), engines, signals, programme)
+    finally:
+        await _end(engines)
+
+
+async def _start(engines: list[EngineProcess], number: int) -> None:
+    """Add so many to the engines; those that were started are among them when the next cannot be."""
+    try:
+        for _ in range(number):
+            engines.append(await start_engine())  # noqa: PERF401 - see above
+    except OSError as error:
+        raise UsageError(
+            f"cannot start an engine process: {error.strerror}; lower --shards, or raise what "
+            "`ulimit -a` shows or make room in TMPDIR"
+        ) from None
 
 
 async def _end(engines: list[EngineProcess]) -> None:

@@ -28,6 +28,7 @@ def table(runs: Iterable[Kept]) -> list[dict[str, Any]]:
             "stop_reason": run.stop_reason,
             "workload": run.workload,
             "scenario": run.scenario,
+            "suite_id": run.suite_id,
             "backend": run.backend,
             "target": run.target,
             "tags": " ".join(run.tags),
@@ -65,6 +66,9 @@ def copy(db: Database, runs: Sequence[Kept], into: Path) -> None:
     signals = {row["id"]: row for row in db.query("SELECT * FROM signals")}
     with complaints(into), open_to_write(into) as target, target.atomic():
         target.table("signals").insert_all(signals.values())
+        for suite in dict.fromkeys(run.suite_id for run in runs if run.suite_id is not None):
+            for name in ("suites", "suite_parts"):
+                target.table(name).insert_all(db.query(f"SELECT * FROM {name} WHERE suite_id = ?", [suite]))
         for run in runs:
             for name in ("runs", *PER_RUN):
                 key = "id" if name == "runs" else "run"

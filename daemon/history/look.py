@@ -19,6 +19,8 @@ class Beginning(NamedTuple):
         config: the resolved settings, without secrets.
         started: s since the epoch; all times of the history count from here.
         environment: by section, what the run runs on and with; texts.
+        suite_id: the suite that it belongs to; None without one.
+        place: where in that suite, from 0.
     """
 
     run_id: str
@@ -30,6 +32,8 @@ class Beginning(NamedTuple):
     config: Mapping[str, Any]
     started: float
     environment: Mapping[str, Mapping[str, str]]
+    suite_id: str | None = None
+    place: int | None = None
 
 
 class Judgement(NamedTuple):

@@ -15,7 +15,7 @@ Row = Mapping[str, Any]
 _RUNS = """
 SELECT r.*, (SELECT group_concat(t.tag, ' ') FROM tags t WHERE t.run = r.id) AS tags FROM runs r
 WHERE (:tag IS NULL OR EXISTS (SELECT 1 FROM tags t WHERE t.run = r.id AND t.tag = :tag))
-      AND (:workload IS NULL OR r.workload = :workload)
+      AND (:workload IS NULL OR r.workload = :workload) AND (:suite IS NULL OR r.suite_id = :suite)
 ORDER BY r.started DESC, r.id DESC LIMIT :limit
 """
 ALL = -1
@@ -34,6 +34,8 @@ class Kept(NamedTuple):
         summary: as it was shown at its end; None where it was not.
         config: its settings.
         tags: given by people.
+        suite_id: of the suite that it belongs to; None without one.
+        place: where in that suite, from 0.
     """
 
     number: int
@@ -50,6 +52,8 @@ class Kept(NamedTuple):
     summary: Mapping[str, Any] | None
     config: Mapping[str, Any]
     tags: tuple[str, ...]
+    suite_id: str | None
+    place: int | None
 
 
 class Record(NamedTuple):
@@ -81,10 +85,15 @@ class Record(NamedTuple):
 
 
 def runs(
-    db: Database, *, limit: int = ALL, tag: str | None = None, workload: str | None = None
+    db: Database,
+    *,
+    limit: int = ALL,
+    tag: str | None = None,
+    workload: str | None = None,
+    suite: str | None = None,
 ) -> list[Kept]:
-    """Return runs, the newest first; `ALL` sets no limit."""
-    found = db.query(_RUNS, {"tag": tag, "workload": workload, "limit": limit})
+    """Return runs, the newest first; `ALL` sets no limit, `suite` is the id of one."""
+    found = db.query(_RUNS, {"tag": tag, "workload": workload, "suite": suite, "limit": limit})
     now = time.time()
     return [_kept(row, now) for row in found]
 
@@ -117,6 +126,12 @@ def find(db: Database, name: str) -> Kept:
     raise UsageError(f"run {name}: {what}; name one by {WAYS} (`soakd history list` shows them)")
 
 
+def mine(db: Database) -> Kept | None:
+    """Return the newest run that this process wrote down; None when there is none."""
+    found = db.query("SELECT run_id FROM runs WHERE owner = ? ORDER BY id DESC LIMIT 1", [owner.me()])
+    return next((find(db, row["run_id"]) for row in found), None)
+
+
 def load(db: Database, run: Kept) -> Record:
     """Return everything about a run. It takes what it says, some MB for a run of hours."""
 
@@ -124,7 +139,8 @@ def load(db: Database, run: Kept) -> Record:
         return list(db.query(f"SELECT * FROM {table} WHERE run = ? ORDER BY {order}", [run.number]))
 
     samples = db.query(
-        "SELECT s.name, x.at, x.length, x.value, x.peak FROM samples x JOIN signals s ON s.id = x.signal"
+        "SELECT s.name, x.run, x.at, x.length, x.value, x.peak"
+        " FROM samples x JOIN signals s ON s.id = x.signal"
         " WHERE x.run = ? ORDER BY x.signal, x.at",
         [run.number],
     )
@@ -167,6 +183,8 @@ def _kept(row: Row, now: float) -> Kept:
         summary=orjson.loads(row["summary"]) if row["summary"] else None,
         config=orjson.loads(row["config"]),
         tags=tuple((row["tags"] or "").split()),
+        suite_id=row["suite_id"],
+        place=row["place"],
     )
 
 

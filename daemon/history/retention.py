@@ -24,6 +24,10 @@ def delete(db: Database, numbers: Iterable[int]) -> None:
             for table in PER_RUN:
                 db.execute(f"DELETE FROM {table} WHERE run = ?", [number])
             db.execute("DELETE FROM runs WHERE id = ?", [number])
+        # A suite that is over goes with the last of its runs.
+        left = "ended IS NOT NULL AND suite_id NOT IN (SELECT suite_id FROM runs WHERE suite_id IS NOT NULL)"
+        db.execute(f"DELETE FROM suite_parts WHERE suite_id IN (SELECT suite_id FROM suites WHERE {left})")
+        db.execute(f"DELETE FROM suites WHERE {left}")
     db.execute("PRAGMA incremental_vacuum").fetchall()
 
 

@@ -143,6 +143,37 @@ CREATE TABLE environment (
     PRIMARY KEY (run, section, name)
 ) WITHOUT ROWID;
 """
+# A suite's runs carry its id; what became of a scenario that made no run stands in `suite_parts` alone.
+_SUITES = """
+CREATE TABLE suites (
+    suite_id TEXT PRIMARY KEY,
+    name TEXT NOT NULL,
+    soakd_version TEXT NOT NULL,
+    started REAL NOT NULL,
+    ended REAL,
+    stop_reason TEXT,
+    owner TEXT NOT NULL
+);
+CREATE TABLE suite_parts (
+    suite_id TEXT NOT NULL REFERENCES suites (suite_id),
+    place INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    scenario TEXT NOT NULL,
+    target TEXT NOT NULL,
+    exit_code INTEGER,
+    problem TEXT,
+    PRIMARY KEY (suite_id, place)
+) WITHOUT ROWID;
+ALTER TABLE runs ADD COLUMN suite_id TEXT REFERENCES suites (suite_id);
+ALTER TABLE runs ADD COLUMN place INTEGER;
+CREATE INDEX runs_by_suite ON runs (suite_id, place) WHERE suite_id IS NOT NULL
+"""
+_SUITE_VIEW = """
+SELECT s.suite_id, s.name AS suite, p.place + 1 AS number, p.name, p.scenario, p.target, p.exit_code,
+       p.problem, r.run_id, r.verdict
+FROM suite_parts p JOIN suites s USING (suite_id)
+     LEFT JOIN runs r ON r.suite_id = p.suite_id AND r.place = p.place
+ORDER BY s.started DESC, p.place"""
 _WHEN = "strftime('%Y-%m-%dT%H:%M:%fZ', r.started + x.at / 1000.0, 'unixepoch')"
 _VIEWS = {
     "all_runs": """
@@ -202,11 +233,14 @@ def migrations() -> Migrations:
 
     @steps(name="0001 first tables")
     def first(db: Database) -> None:
-        for statement in _TABLES.split(";"):
-            if statement.strip():
-                db.execute(statement)
+        _execute(db, _TABLES)
         for name, sql in _VIEWS.items():
             db.create_view(name, sql.strip())
+
+    @steps(name="0002 suites")
+    def second(db: Database) -> None:
+        _execute(db, _SUITES)
+        db.create_view("suite_runs", _SUITE_VIEW.strip())
 
     @steps(name="0003 query tests")
     def third(db: Database) -> None:
@@ -214,6 +248,13 @@ def migrations() -> Migrations:
         db.create_view("queries_one_by_one", _QUERIES.strip())
 
     return steps
+
+
+def _execute(db: Database, script: str) -> None:
+    """Execute statements one by one: `executescript` would commit what is under way."""
+    for statement in script.split(";"):
+        if statement.strip():
+            db.execute(statement)
 
 
 def upgrade(db: Database) -> None:

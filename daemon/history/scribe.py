@@ -55,8 +55,16 @@ class Scribe:
         run = self._run
         cursor = self._db.execute(
             "INSERT INTO runs (run_id, soakd_version, backend, target, workload, scenario, config, started,"
-            " seen, owner) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            [*run[:6], orjson.dumps(run.config).decode(), run.started, run.started, owner.me()],
+            " seen, owner, suite_id, place) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            [
+                *run[:6],
+                orjson.dumps(run.config).decode(),
+                run.started,
+                run.started,
+                owner.me(),
+                run.suite_id,
+                run.place,
+            ],
         )
         number = int(cursor.lastrowid or 0)
         self._note_environment(number, run.environment)

@@ -4,20 +4,21 @@ from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Any, NamedTuple
 
-from daemon import ledger, seeds
+from daemon import ledger, schema, seeds
 from daemon.backends.base import Backend
+from daemon.check.sqlite import refuse_running
 from daemon.clock import Clock
 from daemon.config.settings import Settings
 from daemon.control import plan
 from daemon.control.recount import tables_of
 from daemon.control.seeding import Seeding, Shower
 from daemon.errors import TargetError, UsageError
-from daemon.ledger import ask, exists
+from daemon.ledger import ask
 from daemon.ops import query
 from daemon.stretches import readable
 from daemon.target import parse_target
 from daemon.workloads import registry
-from daemon.workloads.base import Crowd, Identity, Stretch, Workload
+from daemon.workloads.base import Crowd, Identity, Schema, Stretch, Workload
 from daemon.workloads.data import Dataset
 
 
@@ -69,13 +70,15 @@ def check(settings: Settings, *, skip_data: bool) -> None:
 
     Raises:
         UsageError: the target stores nothing, or what is asked for contradicts itself.
-        TargetError: there is no such file.
+        TargetError: there is no such file, or a run is using what is to be dropped.
     """
     target = parse_target(settings.target.get_secret_value())
     if target.kind == "null":
         raise UsageError("the null target stores nothing: there is nothing to query")
     if skip_data and settings.clean:
         raise UsageError("--skip-data takes what is there, and --clean drops it: give one of them")
+    if target.path and settings.clean:
+        refuse_running(target.path)
     if skip_data and target.path and not target.path.exists():
         raise TargetError(f"there is no file {target.path}: leave --skip-data out to have it made")
 
@@ -108,7 +111,7 @@ async def prepare(
     """
     workload = tables_of(settings, clock)
     if skip_data:
-        dataset = await _there(settings, backend)
+        dataset = await _there(settings, backend, workload.schema(backend.dialect))
     else:
         seeding = Seeding(settings, backend, clock, shower, lambda: False)
         seeded = await seeding.prepare(workload.schema(backend.dialect), clean=settings.clean)
@@ -131,7 +134,7 @@ async def prepare(
     return Place(settings, clock, backend, found, existing, dataset)
 
 
-async def _there(settings: Settings, backend: Backend) -> Dataset | None:
+async def _there(settings: Settings, backend: Backend, tables: Schema) -> Dataset | None:
     """Return the data that is there.
 
     Raises:
@@ -141,8 +144,8 @@ async def _there(settings: Settings, backend: Backend) -> Dataset | None:
     data = registry.WORKLOADS[name].data
     if data is None or data.schema:
         return None
-    known = await ask(backend, exists, backend.dialect, seeds.SEEDS.name)
-    found = await seeds.load(backend, name) if known else None
+    missing = await schema.missing(backend, tables)
+    found = None if missing else await seeds.load(backend, name)
     if found is None or not found.done:
         raise UsageError(
             f"the target does not hold all data of {name}: leave --skip-data out to have it loaded"

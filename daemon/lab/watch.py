@@ -1,7 +1,7 @@
 """Looking over the shoulder of a transaction: which statements it runs, and how many rows they return."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from daemon.ops import ScriptTx, Table, Transaction, TxFn, Values
@@ -29,7 +29,7 @@ class Seen:
 
 def watched(work: Transaction, seen: Seen) -> Transaction:
     """Return the same transaction, one that leaves in `seen` what it does."""
-    return work._replace(fn=_run, args=(work.fn, work.args, seen))
+    return replace(work, fn=_run, args=(work.fn, work.args, seen))
 
 
 async def _run(tx: ScriptTx, fn: TxFn, args: Values, seen: Seen) -> object:

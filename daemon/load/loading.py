@@ -10,9 +10,10 @@ from daemon.backends.base import Backend
 from daemon.errors import OpError, TargetError
 from daemon.load.retry import pause
 from daemon.ops import Table, Transaction, Tx, Values
+from daemon.seeds import Seeded
 from daemon.workloads.data import Fill
 
-TRIES = 6
+TRIES = 20  # of a chunk: some 15 s, in which a server restarts
 FIRST_PAUSE = 0.1  # s, after a failed try; doubled each time,
 LONGEST_PAUSE = 2.0  # s, up to this
 
@@ -25,7 +26,7 @@ class Loading(NamedTuple):
 
     Attributes:
         workload: whose data it is.
-        seed: what the rows are drawn with.
+        seeded: which data, and when its loading began.
         backend: where they go.
         loaders: how many chunks are stored at the same time.
         on_rows: told of each chunk that was stored: table and rows.
@@ -33,7 +34,7 @@ class Loading(NamedTuple):
     """
 
     workload: str
-    seed: int
+    seeded: Seeded
     backend: Backend
     loaders: int
     on_rows: Callable[[str, int], None]
@@ -47,7 +48,7 @@ class Loading(NamedTuple):
             done: table and number of the chunks that are there.
 
         Raises:
-            TargetError: the target refuses, or is away for too long.
+            TargetError: the target refuses, or is away for too long; or somebody has begun anew.
         """
         for fill in fills:
             missing = (n for n in range(fill.chunks) if (fill.table.name, n) not in done)
@@ -62,33 +63,42 @@ class Loading(NamedTuple):
         for number in numbers:
             if self.stopping():
                 return
-            rows = fill.chunk(number, self.seed)
-            await self._store(fill.table, number, rows)
+            rows = fill.chunk(number, self.seeded.dataset.seed)
+            if not await self._store(fill.table, number, rows):
+                return
             self.on_rows(fill.table.name, len(rows))
             await asyncio.sleep(0)  # making rows takes its time, and others want a turn
 
-    async def _store(self, table: Table, number: int, rows: Sequence[Values]) -> None:
-        key = (self.workload, table.name, number, len(rows))
+    async def _store(self, table: Table, number: int, rows: Sequence[Values]) -> bool:
+        """Store a chunk; return whether it is there, or it was time to stop before it was."""
+        key = (table.name, number, len(rows), self.workload, round(self.seeded.begun * 1e6))
         work = Transaction(_store, (seeds.mark(self.backend.dialect), key, table, rows), read_only=False)
         rng = Random()
-        for attempt in range(TRIES):
+        attempt = 0
+        while True:
             try:
                 await self.backend.transact(work)
             except OpError as error:
-                if attempt and error.error_class == "constraint" and await self._is_there(table, number):
-                    return  # the try before was committed, and its answer lost
-                if not error.transient or attempt == TRIES - 1:
+                if error.error_class == "constraint" and await self._is_there(table, number):
+                    return (
+                        True  # somebody else loads the same, or the try before was committed, its answer lost
+                    )
+                attempt += 1
+                if not error.transient or attempt == TRIES:
                     raise TargetError(
                         f"loading {table.name} failed: {error}; when that is mended, the same command goes on"
                     ) from error
-                await asyncio.sleep(pause(attempt, FIRST_PAUSE, LONGEST_PAUSE, rng))
+                if self.stopping():
+                    return False
+                await asyncio.sleep(pause(attempt - 1, FIRST_PAUSE, LONGEST_PAUSE, rng))
             else:
-                return
+                return True
 
     async def _is_there(self, table: Table, number: int) -> bool:
         return (table.name, number) in await seeds.loaded_chunks(self.backend, self.workload)
 
 
 async def _store(tx: Tx, mark: str, key: Values, table: Table, rows: Sequence[Values]) -> None:
-    await tx.execute(mark, key)
+    if not await tx.execute(mark, key):
+        raise seeds.overtaken(str(key[3]))
     await tx.insert(table, rows)

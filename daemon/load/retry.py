@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from random import Random
 from typing import NamedTuple
 
@@ -80,7 +81,7 @@ class Retries(NamedTuple):
             except OpError as failure:
                 error = failure
             else:
-                return timed if served is None else timed._replace(served=served)
+                return timed if served is None else replace(timed, served=served)
         error.served = served
         if not error.transient:
             self.on_refused(error)

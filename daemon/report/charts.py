@@ -7,6 +7,7 @@ import numpy as np
 
 from daemon.history.read import Record
 from daemon.history.signals import SIGNALS
+from daemon.ops import POOLS
 from daemon.record.histogram import Histogram
 from daemon.report import svg
 from daemon.report.content import Report
@@ -20,6 +21,7 @@ HEIGHT = 150.0
 GAP = 2.0  # lengths of an interval without one, from which a line is broken
 SHORT = 0.3  # s: an interval at the end of a phase that is too short for a rate
 MOST_MARKS = 60  # of a kind in a chart; more are shown in the strip of events only
+SPREAD = (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))
 BARS = 8  # of a distribution, for each doubling of the time
 FAILURES = "Errors, time-outs, drops"
 EVENTS = ("outage", "restart", "planned", "checkpoint", "vacuum", "note")
@@ -74,9 +76,8 @@ SHOW: Mapping[str, Callable[[float], str]] = {
 }
 
 
-def over_time(report: Report) -> list[Chart]:
+def over_time(record: Record) -> list[Chart]:
     """Return the charts that share the time axis, the strip of events first."""
-    record = report.record
     ends = [row["at"] + row["length"] for row in record.intervals]
     x = Axis(0.0, max([*ends, 1000]) / 1000, steps="time")
     marks = _marks(record)
@@ -89,6 +90,24 @@ def over_time(report: Report) -> list[Chart]:
 def distributions(report: Report) -> list[Chart]:
     """Return for each pool how its times are distributed, over a logarithmic axis."""
     return [_distribution(pool) for pool in report.pools if pool.times]
+
+
+def ranges(reports: Sequence[tuple[str, Report]]) -> Iterator[Chart]:
+    """Yield for each pool how response times compare between runs, by their names."""
+    for pool in POOLS:
+        rows = []
+        for name, report in reports:
+            figures = next((one for one in report.pools if one.name == pool), None)
+            values = [figures.quantile("response", q) if figures else None for _, q in SPREAD]
+            dots = [(2 - n, value) for n, value in enumerate(values) if value is not None]
+            if len(dots) == len(SPREAD):
+                rows.append((name, dots))
+        if rows:
+            values_of = [value for _, dots in rows for _, value in dots]
+            axis = Axis(min(values_of) / 1.3, max(values_of) * 1.3, log=True)
+            title = f"Response times of the {pool}s"
+            legend = [(label, 2 - n, "line") for n, (label, _) in enumerate(SPREAD)]
+            yield Chart(title, "logarithmic", legend, svg.ranges(axis, rows, readable.seconds, title))
 
 
 def _load(record: Record, x: Axis, marks: Sequence[Mark]) -> Iterator[Chart]:
@@ -185,12 +204,14 @@ def _lines(
 def _points(
     rows: Sequence[Mapping[str, Any]], of: Callable[[Mapping[str, Any]], float | None]
 ) -> list[Point]:
-    """Return a point in the middle of each row, and a gap where rows are missing."""
+    """Return a point in the middle of each row, and a gap where rows are missing or another run begins."""
     points: list[Point] = []
     end: float | None = None
+    run = rows[0]["run"] if rows else None
     for row in rows:
-        if end is not None and row["at"] - end > GAP * row["length"]:
+        if end is not None and (row["at"] - end > GAP * row["length"] or row["run"] != run):
             points.append((end / 1000, None))
+        run = row["run"]
         points.append(((row["at"] + row["length"] / 2) / 1000, of(row)))
         end = row["at"] + row["length"]
     return points
@@ -274,7 +295,7 @@ def _distribution(pool: Figures) -> Chart:
     )
     marks = [
         Mark(value, value, "quantile", f"{name} {readable.seconds(value)}")
-        for name, q in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))
+        for name, q in SPREAD
         if (value := pool.quantile("response", q)) is not None
     ]
     note = "; ".join(

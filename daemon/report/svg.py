@@ -135,6 +135,45 @@ def lanes(
     return "".join([*parts, "</svg>"])
 
 
+def ranges(
+    x: Axis,
+    rows: Sequence[tuple[str, Sequence[tuple[int, float]]]],
+    show_x: Callable[[float], str],
+    title: str,
+) -> str:
+    """Return a row for each name with dots on a shared axis, the first and the last joined by a line.
+
+    Args:
+        x: the axis.
+        rows: names, and the colour and value of each dot, ascending.
+        show_x: how values are written; the last of a row is.
+        title: what is shown.
+    """
+    step = 34.0
+    height = TOP + step * len(rows) + BOTTOM
+    parts = [_frame(height, title)]
+    parts += [
+        f'<path class="g" d="M{_x(x, value):.1f} {TOP:g}V{height - BOTTOM:g}"/>' for value in x.ticks(8)
+    ]
+    for number, (name, dots) in enumerate(rows):
+        y = TOP + step * number
+        parts.append(f'<text class="t" x="{LEFT:g}" y="{y + 11:g}">{escape(name)}</text>')
+        places = [_x(x, value) for _, value in dots]
+        parts.append(f'<path class="g" d="M{places[0]:.1f} {y + 22:g}H{places[-1]:.1f}"/>')
+        for place, (colour, value) in zip(places, dots, strict=True):
+            parts.append(
+                f'<circle class="k c{colour}" cx="{place:.1f}" cy="{y + 22:g}" r="4.5">'
+                f"<title>{escape(show_x(value))}</title></circle>"
+            )
+        anchor = "end" if places[-1] > WIDTH - 80 else "start"
+        parts.append(
+            f'<text class="t" x="{places[-1]:.1f}" y="{y + 14:g}" text-anchor="{anchor}">'
+            f"{escape(show_x(dots[-1][1]))}</text>"
+        )
+    parts.append(_x_ticks(x, show_x, height))
+    return "".join([*parts, "</svg>"])
+
+
 def thinned(points: Sequence[Point], most: int = MOST_POINTS) -> list[Point]:
     """Return at most `most` points: of several the greatest, so that no spike is lost."""
     if len(points) <= most:

@@ -1,7 +1,9 @@
 """The report as a page or as a text: templates filled in with the same words."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
@@ -18,19 +20,23 @@ def as_html(report: Report) -> str:
 
     It is some hundred KB long whatever the length of the run, since charts have 500 points per line at most.
     """
-    template = _environment(html=True).get_template("page.html.j2")
-    return template.render(
-        names(report), over_time=charts.over_time(report), distributions=charts.distributions(report)
-    )
+    over_time = charts.over_time(report.record)
+    drawn = {"over_time": over_time, "distributions": charts.distributions(report)}
+    return filled("page.html.j2", names(report) | drawn)
 
 
 def as_markdown(report: Report) -> str:
     """Return the same as Markdown; for the charts there is a table of some twenty stretches."""
-    text = (
-        _environment(html=False)
-        .get_template("page.md.j2")
-        .render(names(report), over_time=steps.over_time(report))
-    )
+    return tidied(filled("page.md.j2", names(report) | {"over_time": steps.over_time(report)}))
+
+
+def filled(template: str, words: Mapping[str, Any]) -> str:
+    """Return a template with its names filled in; pages escape what they are given."""
+    return _environment(html=template.endswith(".html.j2")).get_template(template).render(words)
+
+
+def tidied(text: str) -> str:
+    """Return Markdown without the blank lines that a template leaves."""
     return re.sub(r"\n{3,}", "\n\n", text).rstrip() + "\n"
 
 

@@ -48,6 +48,8 @@ def names(report: Report) -> dict[str, Any]:
         "title": f"soakd run {report.run.run_id}",
         "facts": list(_facts(report)),
         "thresholds": _thresholds(report),
+        "phases": _phases(report),
+        "planned": _planned(report),
         "pools": _figures("pool", report.pools),
         "operations": _figures("operation", report.operations),
         "spikes": _spikes(report),
@@ -111,6 +113,57 @@ def _thresholds(report: Report) -> Table:
             )
             for row in report.record.thresholds
         ],
+    )
+
+
+def _phases(report: Report) -> Table:
+    """Return what each phase of a scenario came to; nothing where it has one only."""
+    phases = (report.run.summary or {}).get("phases", ())
+    heads = ("phase", " lasted", "pool", " per second", " target", " failed",
+             " p50", " p95", " p99", "thresholds")  # fmt: skip
+    rows = []
+    for phase in phases if len(phases) > 1 else ():
+        bad = [judged["threshold"] for judged in phase["thresholds"] if not judged["ok"]]
+        held = f"{len(phase['thresholds']) - len(bad)} of {len(phase['thresholds'])} hold"
+        said = ", ".join([held, *bad]) if phase["thresholds"] else ""
+        for name, pool in phase["pools"].items():
+            rows.append(
+                (
+                    phase["name"],
+                    readable.seconds(phase["seconds"]) + ("" if phase["complete"] else " (cut off)"),
+                    name,
+                    readable.rate(pool["achieved_rate"]),
+                    readable.rate(pool["target_rate"]) if pool["target_rate"] else readable.NOTHING,
+                    readable.count(pool["error"] + pool["timeout"]),
+                    *(readable.seconds(pool["response"][q]) for q in ("p50", "p95", "p99")),
+                    said,
+                )
+            )
+    return Table(heads, rows)
+
+
+def _planned(report: Report) -> Table:
+    """Return what was done on purpose, how it ended, and the load before, during and after."""
+    rows = [
+        (
+            f"{phase['name']}, {readable.clock_time(event['at_seconds'])}",
+            event["name"],
+            event.get("sql") or event["shell"],
+            readable.seconds(event.get("seconds")),
+            event["error"] or "done",
+            *(_load(event.get(when)) for when in ("before", "during", "after")),
+        )
+        for phase in (report.run.summary or {}).get("phases", ())
+        for event in phase["events"]
+    ]
+    return Table(("when", "event", "what", " took", "outcome", "before", "during", "after"), rows)
+
+
+def _load(impact: Mapping[str, Any] | None) -> str:
+    """Return rate and p99 of each pool in a span beside a planned event."""
+    return "; ".join(
+        f"{name} {readable.rate(pool['rate'])}/s, p99 {readable.seconds(pool['p99'])}"
+        for name, pool in (impact or {"pools": {}})["pools"].items()
     )
 
 

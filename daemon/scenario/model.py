@@ -112,14 +112,30 @@ Turns = Annotated[
 
 
 class Event(Section):
-    """A statement that is run at a time of a phase, and whose effect on the load is measured."""
+    """A statement or a shell command that is run at a time of a phase, and whose effect is measured."""
 
     at: Duration = Field(description="When, from the beginning of the phase.")
     name: Name = Field(description="What it is called in log and summary.")
-    sql: str = Field(min_length=1, description="One statement, such as VACUUM or CREATE INDEX CONCURRENTLY.")
+    sql: str | None = Field(
+        None, min_length=1, description="One statement, such as VACUUM or CREATE INDEX CONCURRENTLY."
+    )
+    shell: str | None = Field(
+        None,
+        min_length=1,
+        description="A command for `sh` on the machine of soakd; runs only with --allow-shell.",
+    )
+    timeout: Seconds = Field(60.0, description="Time after which a shell command is killed; never scaled.")
     target: Literal["postgres", "sqlite"] | None = Field(
         None, description="Kind of target that it is meant for."
     )
+
+    @model_validator(mode="after")
+    def _one(self) -> "Event":
+        if (self.sql is None) == (self.shell is None):
+            raise ValueError("an event has either sql or shell; write one of them")
+        if self.sql is not None and "timeout" in self.model_fields_set:
+            raise ValueError("timeout is about shell; for sql set postgres.statement_timeout")
+        return self
 
 
 class Phase(Section):
@@ -132,7 +148,7 @@ class Phase(Section):
     write: Turns = Field(None, description="When writes are due; closed: as fast as answers come.")
     read: Turns = Field(None, description="When reads are due; closed: as fast as answers come.")
     thresholds: Thresholds = Field((), description="Bounds on this phase.")
-    events: tuple[Event, ...] = Field((), max_length=1000, description="Statements at times of the phase.")
+    events: tuple[Event, ...] = Field((), max_length=1000, description="What is done at times of the phase.")
 
     @model_validator(mode="after")
     def _in_time(self) -> "Phase":
@@ -155,6 +171,11 @@ class Scenario(Section):
     )
     thresholds: Thresholds = Field((), description="Bounds on the whole run.")
     phases: tuple[Phase, ...] = Field(min_length=1, max_length=1000, description="One after the other.")
+
+    @property
+    def seconds(self) -> float:
+        """How long all phases last, not scaled."""
+        return sum(phase.duration for phase in self.phases)
 
     @model_validator(mode="after")
     def _names(self) -> "Scenario":

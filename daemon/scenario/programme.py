@@ -1,6 +1,7 @@
 """A scenario as a run follows it: rates as shapes, durations scaled, numbers of workers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 from daemon.judge.grammar import Threshold
@@ -12,6 +13,9 @@ from daemon.load.turns import Pace
 from daemon.ops import POOLS, PoolName
 from daemon.scenario.model import Event, Phase, Scenario
 from daemon.scenario.model import Schedule as Spec
+
+Places = Mapping[tuple[str | int, ...], str]
+"""File and line of every value of a scenario, by the keys and numbers that lead to it."""
 
 
 class Course(NamedTuple):
@@ -43,7 +47,8 @@ class Step(NamedTuple):
         seconds: how long it lasts.
         pools: what each pool is asked to do.
         thresholds: bounds on the step.
-        events: statements, by their time.
+        events: statements and commands, by their time.
+        where: file and line of the phase; empty where it is from no file.
     """
 
     name: str
@@ -51,6 +56,7 @@ class Step(NamedTuple):
     pools: Mapping[PoolName, Course]
     thresholds: Sequence[Threshold]
     events: Sequence[tuple[float, Event]]
+    where: str = ""
 
     def paces(
         self, workers: Mapping[PoolName, int], shard: int, shards: int, elapsed: float = 0.0
@@ -72,13 +78,31 @@ class Step(NamedTuple):
         return found
 
 
+class Member(NamedTuple):
+    """Where a run stands: the id of its suite, and its place in it, from 0."""
+
+    suite: str
+    place: int
+
+
 class Programme(NamedTuple):
-    """A scenario to be followed."""
+    """A scenario to be followed.
+
+    Attributes:
+        name: of the scenario.
+        steps: one after the other.
+        reset: what is reset before the load.
+        thresholds: bounds on the whole run.
+        places: file and line of each threshold, those of steps included.
+        member: where it stands in a suite; None by itself.
+    """
 
     name: str
     steps: Sequence[Step]
     reset: Sequence[str]
     thresholds: Sequence[Threshold]
+    places: Mapping[Threshold, str] = MappingProxyType({})
+    member: Member | None = None
 
     @property
     def seconds(self) -> float:
@@ -98,14 +122,32 @@ class Programme(NamedTuple):
         return total
 
 
-def programme(name: str, scenario: Scenario, scale: float) -> Programme:
-    """Return a scenario with all its durations multiplied by `scale` > 0, those of thresholds included."""
-    return Programme(
-        name,
-        [_step(phase, scale) for phase in scenario.phases],
-        scenario.reset,
-        _scaled(scenario.thresholds, scale),
-    )
+def programme(name: str, scenario: Scenario, scale: float, lines: Places = MappingProxyType({})) -> Programme:
+    """Return a scenario with all its durations multiplied by `scale` > 0, those of thresholds included.
+
+    Args:
+        name: of the scenario.
+        scenario: what it says.
+        scale: what its durations are multiplied by.
+        lines: where everything stands in its file, for messages.
+    """
+    places = dict(_places(scenario.thresholds, scale, lines, ()))
+    steps = []
+    for number, phase in enumerate(scenario.phases):
+        here = ("phases", number)
+        steps.append(_step(phase, scale)._replace(where=lines.get(here, "")))
+        places = {**dict(_places(phase.thresholds, scale, lines, here)), **places}
+    return Programme(name, steps, scenario.reset, _scaled(scenario.thresholds, scale), places)
+
+
+def _places(
+    texts: Sequence[str], scale: float, lines: Places, above: tuple[str | int, ...]
+) -> Iterator[tuple[Threshold, str]]:
+    """Yield the thresholds of a list with where they stand."""
+    for number, text in enumerate(texts):
+        place = lines.get((*above, "thresholds", number)) or lines.get((*above, "thresholds"))
+        if place:
+            yield from ((threshold, place) for threshold in _scaled([text], scale))
 
 
 def workers(scenario: Scenario, pool: PoolName, otherwise: int) -> int:

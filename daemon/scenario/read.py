@@ -1,9 +1,9 @@
 """From a scenario's file, or its name, to the scenario; mistakes are told with file and line."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -12,9 +12,10 @@ from daemon.config.reference import group_keys
 from daemon.config.sources import Given
 from daemon.config.yaml import Lines, read_document
 from daemon.errors import UsageError
-from daemon.scenario import model
 from daemon.scenario.model import Scenario
+from daemon.scenario.programme import Places
 
+M = TypeVar("M", bound=BaseModel)
 SHIPPED = Path(__file__).parent / "shipped"
 
 
@@ -25,11 +26,15 @@ class Found(NamedTuple):
         name: its name, or that of its file.
         scenario: what it says.
         settings: its settings as a layer under flags and variables.
+        commands: the shell commands in it: file, line and name of the event.
+        places: file and line of everything in it.
     """
 
     name: str
     scenario: Scenario
     settings: Mapping[str, Given]
+    commands: Sequence[str]
+    places: Places
 
 
 def shipped() -> list[str]:
@@ -37,19 +42,30 @@ def shipped() -> list[str]:
     return sorted(path.stem for path in SHIPPED.glob("*.yaml"))
 
 
-def find(name: str) -> Found:
+def find(name: str, asked: str = "--scenario", folder: Path = Path()) -> Found:
     """Return a scenario by its name, or from a file.
+
+    Args:
+        name: of one that comes with soakd, or a path.
+        asked: what asks for it, for messages.
+        folder: what the path begins from.
 
     Raises:
         UsageError: there is none, or it is not one; a line for each mistake.
     """
-    if re.fullmatch(r"[a-z0-9][a-z0-9-]*", name) and not Path(name).is_file():
+    path = folder / name
+    if is_name(name) and not path.is_file():
         if name not in shipped():
             best = nearest(name, shipped())
             hint = f"did you mean {best}?" if best else "`soakd scenarios` lists them; a file needs its .yaml"
-            raise UsageError(f"--scenario {name}: there is no such scenario; {hint}")
-        return read(SHIPPED / f"{name}.yaml")
-    return read(Path(name))
+            raise UsageError(f"{asked} {name}: there is no such scenario; {hint}")
+        path = SHIPPED / f"{name}.yaml"
+    return read(path)
+
+
+def is_name(text: str) -> bool:
+    """Tell whether a text looks like the name of something that comes with soakd, and not like a path."""
+    return re.fullmatch(r"[a-z0-9][a-z0-9-]*", text) is not None
 
 
 def read(path: Path) -> Found:
@@ -58,52 +74,83 @@ def read(path: Path) -> Found:
     Raises:
         UsageError: it cannot be read, or is no scenario; a line for each mistake.
     """
-    value, lines = read_document(path)
+    value, lines = read_document(path, "--scenario")
+    if isinstance(value, Mapping) and "scenarios" in value:
+        raise UsageError(f"{path}: is a suite of scenarios; run it with `soakd suite {path}`")
+    scenario = read_as(Scenario, path, value, lines)
+    places = {key: f"{path}:{line}" for key, line in lines.items()}
+    commands = [
+        f"{places['phases', number, 'events', place]}: event {event.name}"
+        for number, phase in enumerate(scenario.phases)
+        for place, event in enumerate(phase.events)
+        if event.shell is not None
+    ]
+    return Found(path.stem, scenario, layer(scenario.settings, path, lines, ("settings",)), commands, places)
+
+
+def read_as(kind: type[M], path: Path, value: object, lines: Lines) -> M:
+    """Return what a file says as a model.
+
+    Raises:
+        UsageError: it is none; a line for each mistake.
+    """
     try:
-        scenario = Scenario.model_validate(value)
+        return kind.model_validate(value)
     except ValidationError as error:
-        found = error.errors(include_url=False, include_context=False)
-        raise UsageError(
-            "\n".join(dict.fromkeys(_line(path, lines, one["loc"], one["type"], one["msg"]) for one in found))
-        ) from None
-    layer = dict(_flat(scenario.settings, path, lines, ("settings",)))
-    return Found(path.stem, scenario, layer)
+        every = error.errors(include_url=False, include_context=False)
+        # A list of which nothing is valid is told as empty beside; its mistakes are enough.
+        found = [one for one in every if one["type"] != "too_short" or len(every) == 1]
+        raise UsageError("\n".join(dict.fromkeys(_line(kind, path, lines, one) for one in found))) from None
+
+
+def layer(
+    values: Mapping[str, Any], path: Path, lines: Lines, place: tuple[str | int, ...]
+) -> dict[str, Given]:
+    """Return settings that stand at a place of a file as a layer, by their dotted names."""
+    return dict(_flat(values, path, lines, place, len(place)))
 
 
 def _flat(
-    values: Mapping[str, Any], path: Path, lines: Lines, place: tuple[str, ...]
+    values: Mapping[str, Any], path: Path, lines: Lines, place: tuple[str | int, ...], depth: int
 ) -> Iterator[tuple[str, Given]]:
-    """Yield settings by their dotted names, as in a configuration."""
     for name, value in values.items():
         here = (*place, name)
-        key = ".".join(here[1:])
+        key = ".".join(str(part) for part in here[depth:])
         if key in group_keys() and isinstance(value, Mapping):
-            yield from _flat(value, path, lines, here)
+            yield from _flat(value, path, lines, here, depth)
         else:
             yield key, Given(value, f"{path}:{lines.get(here, 1)} {key}")
 
 
-def _line(path: Path, lines: Lines, loc: tuple[int | str, ...], kind: str, message: str) -> str:
+def _line(kind: type[BaseModel], path: Path, lines: Lines, mistake: Mapping[str, Any]) -> str:
     """Return one mistake as file, line, what, and what to write."""
     known: tuple[int | str, ...] = ()
+    loc: tuple[int | str, ...] = mistake["loc"]
     for part in loc:  # pydantic adds the names of models to the keys
         if (*known, part) in lines:
             known = (*known, part)
     where = f"{path}:{lines.get(known, 1)}"
     name = _dotted(known)
     what = f"{name}: " if name else ""
-    if kind == "extra_forbidden":
-        best = nearest(str(loc[-1]), _fields())
+    if mistake["type"] == "extra_forbidden":
+        best = nearest(str(loc[-1]), _fields(kind))
         return f"{where}: there is no field {name}{f'; did you mean {best}?' if best else ''}"
-    if kind == "missing":
+    if mistake["type"] == "missing":
         return f"{where}: {what}{loc[-1]} is missing"
-    return f"{where}: {what}{message.removeprefix('Value error, ')}"
+    if mistake["type"] == "too_short":
+        return f"{where}: {what}there is nothing in it; give one at least"
+    said = mistake["msg"].removeprefix("Value error, ")
+    should = said.removeprefix("Input should be ")
+    if should != said and isinstance(mistake["input"], str | int | float):
+        return f"{where}: {what}{mistake['input']!r} is not valid; it should be {should}"
+    return f"{where}: {what}{said}"
 
 
 def _dotted(known: tuple[int | str, ...]) -> str:
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in known).lstrip(".")
 
 
-def _fields() -> list[str]:
-    models = [one for one in vars(model).values() if isinstance(one, type) and issubclass(one, BaseModel)]
-    return sorted({field.alias or name for one in models for name, field in one.model_fields.items()})
+def _fields(kind: type[BaseModel]) -> list[str]:
+    schema = kind.model_json_schema()
+    parts = (schema, *schema.get("$defs", {}).values())
+    return sorted({name for part in parts for name in part.get("properties", ())})

@@ -5,12 +5,16 @@ from random import Random
 from typing import NamedTuple, Protocol
 
 from daemon.backends.base import Dialect
+from daemon.errors import OpError
 from daemon.ops import OpSpec, PoolName, Table, Transaction, Tx, Values
 from daemon.record.account import Account
 
 EPOCH_KEYS = 1 << 40
 """Sequence numbers that one life of a shard may use per worker: a restarted shard begins at
 epoch × `EPOCH_KEYS`, so that no key is ever used twice."""
+
+EVERYTHING = (0, 1 << 62)
+"""The first and the last of all numbers that there can be."""
 
 
 class Identity(NamedTuple):
@@ -142,6 +146,17 @@ class Scope(NamedTuple):
     run: int = 0
     account: Account = Account()
 
+    def block(self, things: int) -> tuple[int, int]:
+        """Return the first and the last number of the things to look at, which are numbered from 1.
+
+        That is a block of the sample's size anywhere; or whatever number there is, so that things
+        are seen that should not be there.
+        """
+        if self.complete or self.sample >= things:
+            return EVERYTHING
+        first = 1 + int(self.rng.random() * (things - self.sample + 1))
+        return first, first + self.sample - 1
+
 
 class Invariant(NamedTuple):
     """Something that is true of every consistent state of the data.
@@ -188,3 +203,13 @@ class Workload(Protocol):
     def transaction(self, op: int, worker: int, rng: Random) -> Transaction:
         """Return the next operation of kind `ops[op]`, one that is not a row; its keys are drawn now."""
         ...
+
+
+class WithoutRows:
+    """What workloads have in common of which no operation is a row."""
+
+    tables: Sequence[Table] = ()
+
+    def row(self, op: int, worker: int, rng: Random) -> Values:  # noqa: ARG002 - there is none
+        """Refuse: no operation is a row."""
+        raise OpError("other", f"operation {op} is no row")

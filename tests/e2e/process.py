@@ -22,21 +22,26 @@ from daemon.clock import SystemClock
 from daemon.config.settings import Settings
 from daemon.control.recount import recount
 from daemon.results.verify import Check
+from tests import forked
+from tests.forked import Forked
 
 T = TypeVar("T")
 Samples = dict[tuple[str, ...], float]  # (name, label=value, …) → value
 
 SOAKD = Path(sys.executable).with_name("soakd")
 START_WITHIN = 20.0  # s; a busy machine is slow to load libraries
-STEP = 0.01  # s between two looks
+STEP = 0.03  # s between two looks
+SCRAPE_STEP = 0.1  # s between two scrapes; more would be a load of their own
+# Closed loops as fast as they can be would keep the processors from the tests beside this one.
+UNHURRIED = ("--set", "pools.write_think_time=10ms", "--set", "pools.read_think_time=10ms")
 
 
-def eventually(look: Callable[[], T | None], within: float, what: str) -> T:
+def eventually(look: Callable[[], T | None], within: float, what: str, step: float = STEP) -> T:
     """Return the first thing but None that `look` sees; fail when there is none in time."""
     give_up = time.monotonic() + within
     while (seen := look()) is None:
         assert time.monotonic() < give_up, f"not within {within} s: {what}"
-        time.sleep(STEP)
+        time.sleep(step)
     return seen
 
 
@@ -74,7 +79,11 @@ def total(found: Samples, name: str, *labels: str) -> float:
 
 
 class Soakd:
-    """One `soakd run` in a folder of its own, its log as JSON; give `--log-interval` for more of it."""
+    """One `soakd run` in a folder of its own.
+
+    Its log is JSON (give `--log-interval` for more of it), and workers pause after each operation
+    unless told otherwise.
+    """
 
     def __init__(
         self,
@@ -94,7 +103,7 @@ class Soakd:
         number = len(list(folder.glob("stdout*")))
         self._stdout, self._stderr = folder / f"stdout{number}", folder / f"stderr{number}"
         self.summary_file = folder / f"summary{number}.json"
-        given = list(arguments)
+        given = [*UNHURRIED, *arguments]
         for name, value in (
             ("--listen", "127.0.0.1:0"),
             ("--summary", self.summary_file.name),
@@ -103,11 +112,10 @@ class Soakd:
             if name not in given:
                 given += [name, value]
         with self._stdout.open("wb") as out, self._stderr.open("wb") as err:
-            self.process = subprocess.Popen(
-                [SOAKD, "run", "--json", *given],
+            self.process = Forked(
+                ["run", "--json", *given],
                 cwd=folder,
                 env={**os.environ, **(environ or {})},
-                stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
             )
@@ -180,7 +188,7 @@ class Soakd:
             found = self.scrape()
             return found if condition(found) else None
 
-        return eventually(look, within, what)
+        return eventually(look, within, what, SCRAPE_STEP)
 
     def committed(self, rows: int) -> Samples:
         """Wait until so many rows are committed."""
@@ -223,15 +231,7 @@ def command(
     folder: Path, *arguments: str, environ: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run another command of soakd to its end."""
-    return subprocess.run(
-        [SOAKD, *arguments],
-        cwd=folder,
-        env={**os.environ, **(environ or {})},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    return forked.run(arguments, cwd=folder, env={**os.environ, **(environ or {})})
 
 
 def verified(target: str) -> Sequence[Check]:

@@ -54,6 +54,7 @@ FAULTY: Mapping[Place, str] = {
     ("host-and-generator", "How long does an fsync take?", "A"): "a second probe of the disk",
     ("host-and-generator", "How long does an fsync take?", "B"): "a second probe of the disk",
     ("host-and-generator", "Do engines die?", "A"): "a killed engine",
+    ("workload", "How fast are they, and what fails?", "B"): "outage",
     ("host-and-generator", "Do engines die?", "B"): "a killed engine",
 }
 # There or not, depending on the machine: limits of a container, what the kernel tells of pressure.
@@ -65,18 +66,6 @@ OPTIONAL: frozenset[Place] = frozenset(
         ("host-and-generator", "Do tasks have to wait?", "B"),
         ("host-and-generator", "Does its memory grow?", "C"),
         ("host-and-generator", "Does its memory grow?", "D"),
-        # Consumers and canaries belong to other workloads than the one that is watched here.
-        ("workload", "Farthest behind", "A"),
-        ("workload", "Rows consumed", "A"),
-        ("workload", "Failed steps", "A"),
-        ("workload", "How far behind are the consumers?", "A"),
-        ("workload", "How fast are they, and what fails?", "A"),
-        ("workload", "How fast are they, and what fails?", "B"),
-        ("workload", "How soon is an event seen?", "A"),
-        ("workload", "How soon is an event seen?", "B"),
-        ("workload", "How soon is an event seen?", "C"),
-        ("workload", "Which canaries were never seen?", "A"),
-        ("workload", "Are the checks made?", "A"),
     }
 )
 # What panels say of the faults, as the labels of a series that is above 0 at some time.
@@ -104,6 +93,7 @@ TRACES = [
     ("host-and-generator", "fsync p99", {"instance": SQLITE}),
     ("host-and-generator", "How long does an fsync take?", {"instance": SQLITE}),
     ("host-and-generator", "Do engines die?", {"instance": SQLITE}),
+    ("workload", "How fast are they, and what fails?", {"instance": POSTGRES, "class": "connection"}),
     ("host-and-generator", "Engine restarts", {"instance": SQLITE}),
 ]
 

@@ -11,7 +11,8 @@ import pytest
 from daemon.__main__ import main
 from daemon.history.file import reading
 from daemon.workloads.marketplace.operations import READS
-from tests.e2e.process import SOAKD, command, eventually
+from tests.e2e.process import command, eventually
+from tests.forked import Forked
 
 MARKET = ("query-test", "--workload", "marketplace", "--scale", "60", "--iterations", "20")
 
@@ -103,11 +104,11 @@ def test_it_is_for_every_workload(tmp_path: Path, workload: str) -> None:
 
 def test_a_signal_ends_it_and_leaves_what_was_loaded(tmp_path: Path) -> None:
     arguments = [
-        str(SOAKD), "query-test", "--workload", "marketplace", "--target", f"sqlite:///{tmp_path}/lab.db",
+        "query-test", "--workload", "marketplace", "--target", f"sqlite:///{tmp_path}/lab.db",
         "--scale", "60", "--iterations", "1000000",
     ]  # fmt: skip
-    with (tmp_path / "err").open("w") as err:
-        process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=err)
+    with (tmp_path / "err").open("wb") as err:
+        process = Forked(arguments, stderr=err)
         eventually(
             lambda: "seed.finished" in (tmp_path / "err").read_text() or None, 30, "the data to be loaded"
         )

@@ -74,19 +74,6 @@ def test_a_load_changes_from_phase_to_phase_and_each_has_its_figures(
     assert sum(check.stored for check in verified(target)) == summary["rows"]["committed"]
 
 
-@pytest.mark.parametrize(
-    ("name", "scale"), [("smoke", "0.1"), ("levels-combined", "0.0002"), ("progressive", "0.01")]
-)
-def test_shipped_scenarios_run_on_both_databases(soakd: Start, target: str, name: str, scale: str) -> None:
-    """At a length at which only their going through says something."""
-    run = soakd("--target", target, "--scenario", name, "--time-scale", scale)
-    assert run.wait(60) in (0, 4), run.stderr
-    summary = run.summary
-    assert summary["phases"]
-    assert summary["stop_reason"] in ("duration", "threshold")
-    assert balanced(summary["rows"])
-
-
 def test_a_phase_whose_threshold_aborts_is_the_last_one(soakd: Start, tmp_path: Path) -> None:
     file = tmp_path / "levels.yaml"
     file.write_text(
@@ -94,8 +81,10 @@ def test_a_phase_whose_threshold_aborts_is_the_last_one(soakd: Start, tmp_path: 
         "  - {name: one, duration: 1h, write: 10, thresholds: [errors.count > 5 after 1s abort]}\n"
         "  - {name: two, duration: 1h}\n"
     )
-    run = soakd("--target", "null://", "--scenario", str(file))
+    run = soakd("--target", "null://", "--scenario", str(file), "--report", "o.html", "--report", "o.xml")
     assert run.wait(60) == 4
+    assert "<h1>Failed</h1>" in (run.folder / "o.html").read_text()
+    assert 'failures="1"' in (run.folder / "o.xml").read_text()
     assert run.summary["stop_reason"] == "threshold"
     (phase,) = run.summary["phases"]
     assert (phase["name"], phase["complete"]) == ("one", False)

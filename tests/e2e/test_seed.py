@@ -2,7 +2,6 @@
 
 import json
 import signal
-import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,8 @@ import pytest
 
 from daemon.__main__ import main
 from tests.e2e.conftest import Start
-from tests.e2e.process import SOAKD, command
+from tests.e2e.process import command
+from tests.forked import Forked
 
 LEDGER = ("--workload", "ledger")
 
@@ -53,11 +53,11 @@ def test_a_signal_leaves_what_is_loaded_to_go_on_with(
     tmp_path: Path, command_name: str, number: signal.Signals
 ) -> None:
     target = f"sqlite:///{tmp_path}/data.db"
-    arguments = [str(SOAKD), command_name, *LEDGER, "--target", target, "--log-interval", "100ms", "--json"]
+    arguments = [command_name, *LEDGER, "--target", target, "--log-interval", "100ms", "--json"]
     if command_name == "run":
         arguments += ["--listen", "127.0.0.1:0"]
-    with (tmp_path / "out").open("w") as out, (tmp_path / "err").open("w") as err:
-        process = subprocess.Popen([*arguments, "--scale", "20000"], stdout=out, stderr=err)
+    with (tmp_path / "out").open("wb") as out, (tmp_path / "err").open("wb") as err:
+        process = Forked([*arguments, "--scale", "20000"], stdout=out, stderr=err)
         give_up = time.monotonic() + 30
         while '"tables"' not in (tmp_path / "out").read_text():
             assert process.poll() is None, (tmp_path / "err").read_text()

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.conftest import Start
-from tests.e2e.process import SOAKD, command
+from tests.e2e.process import SOAKD, Soakd, command
 from tests.servers import free_port
 
 ESCAPES = re.compile(rb"\x1b(\[[0-?]*[ -/]*[@-~]|[@-Z\\-_])")
@@ -77,11 +77,18 @@ class Terminal:
             self._seen += os.read(self.master, 65536)
 
 
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Where a run that does not end by itself can be looked at."""
+    run = Soakd(tmp_path_factory.mktemp("run"), "--target", "null://", "--duration", "0")
+    yield run.url
+    run.stop()
+
+
 @pytest.fixture
-def terminal(soakd: Start, tmp_path: Path) -> Iterator[Terminal]:
-    """Looks at a run that goes on for a minute."""
-    run = soakd("--target", f"sqlite:///{tmp_path}/load.db", "--duration", "60s").started()
-    opened = Terminal(tmp_path, run.url, "--interval", "200ms")
+def terminal(url: str, tmp_path: Path) -> Iterator[Terminal]:
+    """Looks at that run."""
+    opened = Terminal(tmp_path, url, "--interval", "200ms")
     yield opened
     opened.close()
 
@@ -91,7 +98,7 @@ def test_one_picture_in_a_pipe(soakd: Start, tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("hunter2\n")
     run = soakd(
         "--target", f"sqlite:///{tmp_path}/load.db", "--duration", "60s",
-        "--write-rate", "400", "--read-rate", "300", "--set", "http.password_file=secret",
+        "--write-rate", "200", "--read-rate", "150", "--set", "http.password_file=secret",
     ).started()  # fmt: skip
     refused = command(tmp_path, "top", run.url, "--once")
     assert refused.returncode == 3
@@ -101,9 +108,9 @@ def test_one_picture_in_a_pipe(soakd: Start, tmp_path: Path) -> None:
     done = command(tmp_path, "top", f"{run.url}/metrics", "--interval", "2s", "--password-file", "secret")
     assert (done.returncode, done.stderr) == (0, "")
     lines = {line.split()[0]: line.split() for line in done.stdout.splitlines()}
-    assert float(lines["writer"][1]) == pytest.approx(400, rel=0.25)
-    assert lines["writer"][2] == "400"
-    assert float(lines["reader"][1]) == pytest.approx(300, rel=0.25)
+    assert float(lines["writer"][1]) == pytest.approx(200, rel=0.25)
+    assert lines["writer"][2] == "200"
+    assert float(lines["reader"][1]) == pytest.approx(150, rel=0.25)
     assert all(re.fullmatch(r"[\d.]+(µs|ms|s)", time) for time in lines["reader"][4:7])
     assert re.search(r"from buckets of the last 2\.\d s", done.stdout)
     assert " of 10,000 rows" in done.stdout
@@ -135,12 +142,11 @@ def test_signals_end_it_and_the_terminal_is_as_before(
     assert terminal.present == terminal.state
 
 
-def test_ctrl_c_ends_it_also_when_it_was_ignored_by_who_started_it(soakd: Start, tmp_path: Path) -> None:
+def test_ctrl_c_ends_it_also_when_it_was_ignored_by_who_started_it(url: str, tmp_path: Path) -> None:
     """As a shell has it for what is started in the background; a program on a terminal is not there."""
-    run = soakd("--target", f"sqlite:///{tmp_path}/load.db", "--duration", "60s").started()
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        terminal = Terminal(tmp_path, run.url, "--interval", "200ms")
+        terminal = Terminal(tmp_path, url, "--interval", "200ms")
     finally:
         signal.signal(signal.SIGINT, before)
     try:

@@ -157,7 +157,7 @@ def _postgresql(binaries: Path) -> Iterator[LocalServer]:
 def _run_on_postgresql(folder: Path, address: str, target: str) -> Iterator[Soakd]:
     with _run(
         folder, address, target, "--writers", "20", "--write-rate", "200", "--read-rate", "300",
-        *settings(batch__retry__cap="100ms"),
+        *settings(batch__retry__cap="100ms", events__retain_rows=1000),
     ) as run:  # fmt: skip
         yield run
 
@@ -166,15 +166,23 @@ def _run_on_postgresql(folder: Path, address: str, target: str) -> Iterator[Soak
 def _run_on_sqlite(folder: Path, address: str, file: Path) -> Iterator[Soakd]:
     """Start a run with more writers than its queue has room for; what does not fit is dropped."""
     with _run(
-        folder, address, f"sqlite:///{file}", "--writers", "60", "--write-rate", "300", "--read-rate", "300",
+        folder, address, f"sqlite:///{file}", "--workload", "progress", "--scale", "50",
+        "--writers", "60", "--write-rate", "300", "--read-rate", "300",
         "--batch-size", "20", "--queue-size", "30", "--on-full", "drop",
+        *settings(progress__canary="500ms"),
     ) as run:  # fmt: skip
         yield run
 
 
 @contextmanager
 def _run(folder: Path, address: str, target: str, *arguments: str) -> Iterator[Soakd]:
-    sampled = ("--sample-interval", "1s", "--threshold", "response.reader.p50 < 1h")
+    sampled = (
+        *settings(invariants__interval="1s"),
+        "--sample-interval",
+        "1s",
+        "--threshold",
+        "response.reader.p50 < 1h",
+    )
     run = Soakd(
         folder, "--listen", address, "--target", target, "--duration", "0", *sampled, *arguments
     )  # fmt: skip

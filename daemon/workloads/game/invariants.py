@@ -11,7 +11,6 @@ from daemon.workloads.game.data import UNDONE
 from daemon.workloads.game.tables import statement
 
 NAMED = 20  # violations that are told
-EVERYTHING = (-(1 << 62), 1 << 62)
 
 
 class Rule(NamedTuple):
@@ -104,10 +103,7 @@ async def check(tx: Tx, scope: Scope, rules: Sequence[Rule], numbers: int) -> Se
     Raises:
         OpError: the database refused.
     """
-    block = EVERYTHING
-    if not scope.complete and scope.sample < numbers:
-        first = 1 + int(scope.rng.random() * (numbers - scope.sample + 1))
-        block = (first, first + scope.sample - 1)
+    block = scope.block(numbers)
     problems: list[str] = []
     for rule in rules:
         found = await tx.execute(rule.sql, block * rule.sql.count("BETWEEN"))

@@ -4,9 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from random import Random
 
 from daemon.backends.base import Dialect
-from daemon.errors import OpError
-from daemon.ops import OpSpec, Table, Transaction, TxFn, Values, query
-from daemon.workloads.base import Identity, Schema
+from daemon.ops import OpSpec, Transaction, TxFn, Values, query
+from daemon.workloads.base import Identity, Schema, WithoutRows
 from daemon.workloads.game import tables
 from daemon.workloads.game.data import KINDS, LETTERS, client, payload, place
 from daemon.workloads.game.operations import (
@@ -57,10 +56,8 @@ def read_statements(dialect: Dialect) -> Mapping[int, str]:
     }
 
 
-class Game:
+class Game(WithoutRows):
     """Writes and reads of one shard. Memory is fixed: a counter per worker."""
-
-    tables: Sequence[Table] = ()
 
     def __init__(
         self,
@@ -125,10 +122,6 @@ class Game:
     def schema(self, dialect: Dialect) -> Schema:
         """Return all tables: see `Workload`."""
         return tables.schema(dialect)
-
-    def row(self, op: int, worker: int, rng: Random) -> Values:  # noqa: ARG002 - there is none
-        """Refuse: no operation is a row."""
-        raise OpError("other", f"operation {op} is no row")
 
     def transaction(self, op: int, worker: int, rng: Random) -> Transaction:
         """Return the next write or read of a kind: see `Workload`."""

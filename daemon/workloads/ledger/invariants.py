@@ -118,7 +118,7 @@ class Checks:
 
     async def balance(self, tx: Tx, scope: Scope) -> Sequence[str]:
         """A wallet's balance is its opening and its entries, and the events that are not entries yet."""
-        wallets = self._some_wallets(scope)
+        wallets = scope.block(self._wallets)
         stretch = ((await self._places(tx))[LEDGER].position, AFTER_ALL)
         found = await tx.execute(self._sql(_BALANCE), (*wallets, *_twice(stretch), *wallets))
         return [f"wallet {n} holds {held}, its entries make {made}" for n, held, made in found]
@@ -142,7 +142,7 @@ class Checks:
 
     async def read_model(self, tx: Tx, scope: Scope) -> Sequence[str]:
         """The read model shows what the events up to its position make of the balances."""
-        wallets = self._some_wallets(scope)
+        wallets = scope.block(self._wallets)
         places = await self._places(tx)
         mine, ledgers = places[READ_MODEL].position, places[LEDGER].position
         sign = "1 *" if mine >= ledgers else "-1 *"
@@ -185,13 +185,6 @@ class Checks:
             if consumed != wanted:
                 problems.append(f"{name} has consumed {consumed} rows, up to its position there are {wanted}")
         return problems
-
-    def _some_wallets(self, scope: Scope) -> tuple[int, int]:
-        """Return the first and the last wallet to look at: all, or a block anywhere."""
-        if scope.complete or scope.sample >= self._wallets:
-            return 1, self._wallets
-        first = 1 + int(scope.rng.random() * (self._wallets - scope.sample + 1))
-        return first, first + scope.sample - 1
 
     async def _of_events(self, tx: Tx, sql: str, scope: Scope, *params: int) -> list[Values]:
         """Run a statement about the newest events, or all: a limit that is none would sort them."""

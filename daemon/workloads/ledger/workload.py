@@ -1,13 +1,12 @@
 """The operations of the workload `ledger` with their keys and amounts."""
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from random import Random
 
 from daemon.backends.base import Dialect
-from daemon.errors import OpError
-from daemon.ops import Isolation, OpSpec, Table, Transaction, Values, query
-from daemon.workloads.base import Identity, Schema
+from daemon.ops import Isolation, OpSpec, Transaction, Values, query
+from daemon.workloads.base import Identity, Schema, WithoutRows
 from daemon.workloads.keys import DISTRIBUTIONS, Distribution, latest, uniform
 from daemon.workloads.ledger import tables
 from daemon.workloads.ledger.data import request_key
@@ -33,10 +32,8 @@ RECENT = 64  # requests that may be asked for once more
 HOT = 4  # wallets that careless transfers are between, so that they meet
 
 
-class Ledger:
+class Ledger(WithoutRows):
     """Requests and reads of one shard. Memory is fixed: a counter per worker and the recent requests."""
-
-    tables: Sequence[Table] = ()
 
     def __init__(
         self,
@@ -100,10 +97,6 @@ class Ledger:
     def schema(self, dialect: Dialect) -> Schema:
         """Return all tables: see `Workload`."""
         return tables.schema(dialect)
-
-    def row(self, op: int, worker: int, rng: Random) -> Values:  # noqa: ARG002 - there is none
-        """Refuse: no operation is a row."""
-        raise OpError("other", f"operation {op} is no row")
 
     def transaction(self, op: int, worker: int, rng: Random) -> Transaction:
         """Return the next request or read of a kind: see `Workload`."""

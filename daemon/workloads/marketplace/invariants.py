@@ -84,14 +84,14 @@ class Checks:
 
     async def no_negative_balance(self, tx: Tx, scope: Scope) -> Sequence[str]:
         """Nobody holds less than nothing, in tokens or in money."""
-        found = await tx.execute(self._sql(_BELOW_ZERO), self._some_mints(scope))
+        found = await tx.execute(self._sql(_BELOW_ZERO), scope.block(self._market.mints))
         problems = [f"{address} holds {held} of mint {mint}" for mint, address, held in found]
         debts = await tx.execute(self._sql(_IN_DEBT))
         return problems + [f"{address} has {funds} cents" for address, funds in debts]
 
     async def supply(self, tx: Tx, scope: Scope) -> Sequence[str]:
         """The balances of a mint add up to its supply."""
-        mints = self._some_mints(scope)
+        mints = scope.block(self._market.mints)
         found = await tx.execute(self._sql(_SUPPLY), (*mints, *mints))
         return [f"{held} of mint {mint} are held, and {supply} exist" for mint, supply, held in found]
 
@@ -102,7 +102,7 @@ class Checks:
 
     async def invoices(self, tx: Tx, scope: Scope) -> Sequence[str]:
         """Who holds what is what paid invoices have made of it; the money is looked at only at the end."""
-        mints, loaded = self._some_mints(scope), self._market.all_invoices
+        mints, loaded = scope.block(self._market.mints), self._market.all_invoices
         found = await tx.execute(self._sql(_TOKENS), (*mints, loaded, *mints, loaded, *mints))
         problems = [
             f"{address} holds {held} of mint {mint}, invoices make {made}"
@@ -114,14 +114,6 @@ class Checks:
                 f"{address} has {funds} cents, invoices make {made}" for address, funds, made in paid
             ]
         return problems
-
-    def _some_mints(self, scope: Scope) -> tuple[int, int]:
-        """Return the first and the last mint to look at: all, or a block anywhere."""
-        mints = self._market.mints
-        if scope.complete or scope.sample >= mints:
-            return 1, mints
-        first = 1 + int(scope.rng.random() * (mints - scope.sample + 1))
-        return first, first + scope.sample - 1
 
 
 def invariants(

@@ -1,12 +1,11 @@
 """The operations of the workload `marketplace` with their keys."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from random import Random
 
 from daemon.backends.base import Dialect
-from daemon.errors import OpError
-from daemon.ops import OpSpec, Table, Transaction, Values, query
-from daemon.workloads.base import Schema
+from daemon.ops import OpSpec, Transaction, Values, query
+from daemon.workloads.base import Schema, WithoutRows
 from daemon.workloads.keys import DISTRIBUTIONS, Distribution, uniform
 from daemon.workloads.marketplace import tables
 from daemon.workloads.marketplace.data import Market, drawn, mint_hash
@@ -17,10 +16,8 @@ WRITES = (*INSERTS, "trade")
 SHORT_LIST, LONG_LIST = 50, 500  # rows of the two lists of mints
 
 
-class Marketplace:
+class Marketplace(WithoutRows):
     """Writes and reads of one shard. Memory is fixed: the addresses."""
-
-    tables: Sequence[Table] = ()
 
     def __init__(
         self,
@@ -77,10 +74,6 @@ class Marketplace:
     def schema(self, dialect: Dialect) -> Schema:
         """Return all tables: see `Workload`."""
         return tables.schema(dialect)
-
-    def row(self, op: int, worker: int, rng: Random) -> Values:  # noqa: ARG002 - there is none
-        """Refuse: no operation is a row."""
-        raise OpError("other", f"operation {op} is no row")
 
     def transaction(self, op: int, worker: int, rng: Random) -> Transaction:  # noqa: ARG002 - all alike
         """Return the next write or read of a kind: see `Workload`."""

@@ -19,7 +19,6 @@ _STRANGERS = (
     "WHERE c.user_id BETWEEN ? AND ? AND (u.id IS NULL OR g.goal IS NULL OR c.events < 1) "
     f"ORDER BY c.user_id, c.challenge, c.goal LIMIT {NAMED}"
 )
-FAR = 1 << 62
 
 
 class Checks:
@@ -56,7 +55,7 @@ class Checks:
 
     async def references(self, tx: Tx, scope: Scope) -> Sequence[str]:
         """Every counter is of a user and a goal that exist, and counts something."""
-        first, last = self._some_users(scope)
+        first, last = scope.block(self._users)
         problems = []
         for user, challenge, goal, events, found_user, found_goal in await tx.execute(
             self._strangers, (first, last)
@@ -69,13 +68,6 @@ class Checks:
             else:
                 problems.append(f"{what}: {events} events")
         return problems
-
-    def _some_users(self, scope: Scope) -> tuple[int, int]:
-        """Return the first and the last user to look at: all numbers that there are, or a block anywhere."""
-        if scope.complete or scope.sample >= self._users:
-            return 0, FAR
-        first = 1 + int(scope.rng.random() * (self._users - scope.sample + 1))
-        return first, first + scope.sample - 1
 
 
 def invariants(*, dialect: Dialect, scale: int, **_: Any) -> Sequence[Invariant]:  # noqa: ANN401 - settings

@@ -5,8 +5,8 @@ from random import Random
 from typing import NamedTuple
 
 from daemon.backends.base import Dialect
-from daemon.ops import Isolation, OpSpec, PoolName, Table, Transaction, TxFn, Values
-from daemon.workloads.base import Crowd, Identity, Schema, Stretch
+from daemon.ops import Isolation, OpSpec, PoolName, Transaction, TxFn
+from daemon.workloads.base import Crowd, Identity, Schema, Stretch, WithoutRows
 from daemon.workloads.sql.commands import Draw, Operation, Run, Set
 from daemon.workloads.sql.drawing import Surroundings
 from daemon.workloads.sql.evaluate import Variables
@@ -36,10 +36,8 @@ class Found(NamedTuple):
     crowd: Crowd
 
 
-class Sql:
+class Sql(WithoutRows):
     """Operations of one shard. Memory is fixed: the variables of each worker."""
-
-    tables: Sequence[Table] = ()
 
     def __init__(
         self,
@@ -89,10 +87,6 @@ class Sql:
     def schema(self, dialect: Dialect) -> Schema:  # noqa: ARG002 - as every workload
         """Return nothing: the tables are the user's."""
         return Schema(1, {})
-
-    def row(self, op: int, worker: int, rng: Random) -> Values:  # noqa: ARG002 - as every workload
-        """Refuse: there are no rows to batch."""
-        raise IndexError(f"operation {op} is not a row")
 
     def transaction(self, op: int, worker: int, rng: Random) -> Transaction:
         """Return the next execution of an operation: see `Workload`."""

@@ -1,0 +1,240 @@
+"""Commands of soakd in processes of their own that need not load the libraries first.
+
+Most of the time that a short command takes is spent on imports, and the tests run hundreds of
+them. So one process loads everything once and forks for each command: what is tested has its own
+process id, descriptors, environment, folder and exit status, and gets signals as any other. That
+`soakd` also starts the way users start it is for tests/test_cli.py, `test_packaging.py` and the
+tests in a terminal to show.
+"""
+
+import atexit
+import gc
+import importlib
+import json
+import os
+import pkgutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
+from functools import cache
+from pathlib import Path
+from selectors import EVENT_READ, DefaultSelector
+from typing import IO, Any, NoReturn
+
+ROOT = Path(__file__).parent.parent
+LONGEST = 1 << 20  # bytes of a request: arguments and environment
+DESCRIPTORS = 4  # of a request: where its exit status goes, then stdin, stdout, stderr
+LOADED_LATE = (
+    "uvicorn.protocols.http.h11_impl",
+    "uvicorn.lifespan.off",
+    "apsw",
+    "apsw.ext",
+    "psycopg",
+    "rich.live",
+)
+
+
+class Forked:
+    """One command, with the part of `subprocess.Popen` that the tests use."""
+
+    def __init__(
+        self,
+        arguments: Sequence[object],
+        *,
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
+        stdout: IO[bytes] | None = None,
+        stderr: IO[bytes] | None = None,
+    ) -> None:
+        """Start `soakd` with these arguments; what is not given for its output is thrown away."""
+        request = {
+            "arguments": [str(one) for one in arguments],
+            "cwd": str(cwd or Path.cwd()),
+            "env": dict(os.environ if env is None else env),
+        }
+        self._status, theirs = socket.socketpair()
+        with theirs, Path(os.devnull).open("r+b") as nothing:
+            files = (theirs, nothing, stdout or nothing, stderr or nothing)
+            nursery = _nursery()
+            nursery.sendall(len(body := json.dumps(request).encode()).to_bytes(4, "big"))
+            socket.send_fds(nursery, [b"!"], [file.fileno() for file in files])
+            nursery.sendall(body)
+        self.pid = int.from_bytes(self._status.recv(4), "big")
+        self.returncode: int | None = None
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Return its exit code, the negative number of the signal that ended it; see `Popen.wait`."""
+        if self.returncode is None:
+            self._status.settimeout(timeout)
+            try:
+                told = self._status.recv(4)
+            except (TimeoutError, BlockingIOError):
+                raise subprocess.TimeoutExpired("soakd", timeout or 0.0) from None
+            assert len(told) == 4, "the process that forks commands is gone"
+            self._status.close()
+            self.returncode = os.waitstatus_to_exitcode(int.from_bytes(told, "big"))
+        return self.returncode
+
+    def poll(self) -> int | None:
+        """Return its exit code; None while it runs."""
+        with suppress(subprocess.TimeoutExpired):
+            return self.wait(0.0)
+        return None
+
+    def send_signal(self, number: int) -> None:
+        """Send it a signal, unless it has ended."""
+        if self.poll() is None:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """End it the hard way."""
+        self.send_signal(signal.SIGKILL)
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+        self.send_signal(signal.SIGTERM)
+
+
+def run(
+    arguments: Sequence[object],
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    timeout: float = 60.0,
+) -> subprocess.CompletedProcess[str]:
+    """Run `soakd` with these arguments to its end, as `subprocess.run` with captured text would.
+
+    Raises:
+        subprocess.TimeoutExpired: it took longer, and was killed.
+    """
+    with ExitStack() as stack:
+        out, err = (stack.enter_context(tempfile.TemporaryFile()) for _ in range(2))
+        process = Forked(arguments, cwd=cwd, env=env, stdout=out, stderr=err)
+        try:
+            code = process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
+        for file in (out, err):
+            file.seek(0)
+        return subprocess.CompletedProcess(
+            [str(one) for one in arguments], code, out.read().decode(), err.read().decode()
+        )
+
+
+@cache
+def _nursery() -> socket.socket:
+    """Start the process that forks; it ends with this one."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.forked", str(theirs.fileno())],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "OPENBLAS_NUM_THREADS": "1"},
+            pass_fds=[theirs.fileno()],
+            stdin=subprocess.DEVNULL,
+        )
+
+    def end() -> None:
+        ours.close()
+        process.wait()
+
+    atexit.register(end)
+    return ours
+
+
+class _Nursery:
+    """The process that forks: takes requests, tells of exit statuses."""
+
+    def __init__(self, requests: socket.socket) -> None:
+        self._requests = requests
+        self._children: dict[int, socket.socket] = {}
+        self._woken, bell = os.pipe()
+        os.set_blocking(self._woken, False)
+        os.set_blocking(bell, False)
+        self._bell = bell
+
+    def serve(self) -> Mapping[str, Any] | None:
+        """Answer requests; return None at their end, and in each child the request that it is for."""
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process with the tests
+        signal.set_wakeup_fd(self._bell)
+        with DefaultSelector() as selector:
+            selector.register(self._requests, EVENT_READ)
+            selector.register(self._woken, EVENT_READ)
+            while True:
+                ready = [key.fileobj for key, _ in selector.select()]
+                if self._woken in ready:
+                    os.read(self._woken, 4096)
+                    self._reap()
+                if self._requests in ready:
+                    head = self._requests.recv(4, socket.MSG_WAITALL)
+                    if not head:
+                        return None
+                    if request := self._fork(int.from_bytes(head, "big")):
+                        return request
+
+    def _fork(self, length: int) -> Mapping[str, Any] | None:
+        _, files, _, _ = socket.recv_fds(self._requests, 1, DESCRIPTORS)
+        request: dict[str, Any] = json.loads(self._requests.recv(length, socket.MSG_WAITALL))
+        status, *streams = files
+        if child := os.fork():
+            self._children[child] = socket.socket(fileno=status)
+            self._children[child].sendall(child.to_bytes(4, "big"))
+            for file in streams:
+                os.close(file)
+            return None
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        for number, file in enumerate(streams):
+            os.dup2(file, number)
+            os.close(file)
+        for other in (status, self._woken, self._bell):
+            os.close(other)
+        for connection in (self._requests, *self._children.values()):
+            connection.close()
+        return request
+
+    def _reap(self) -> None:
+        with suppress(ChildProcessError):
+            while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+                with self._children.pop(ended[0]) as status, suppress(OSError):
+                    status.sendall(ended[1].to_bytes(4, "big"))
+
+
+def _preload() -> None:
+    import daemon
+
+    for module in pkgutil.walk_packages(daemon.__path__, "daemon."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+    for name in LOADED_LATE:
+        importlib.import_module(name)
+
+
+def _become(request: Mapping[str, Any]) -> NoReturn:
+    """Be the command that was asked for."""
+    os.environ.clear()
+    os.environ.update(request["env"])
+    os.chdir(request["cwd"])
+    sys.argv = ["soakd", *request["arguments"]]
+    # Its own, as an interpreter makes them at its start.
+    sys.stdin = os.fdopen(0)
+    sys.stdout = os.fdopen(1, "w")
+    sys.stderr = os.fdopen(2, "w", buffering=1, errors="backslashreplace")
+    from daemon.__main__ import main
+
+    sys.exit(main())
+
+
+if __name__ == "__main__":
+    _preload()
+    gc.freeze()
+    if asked := _Nursery(socket.socket(fileno=int(sys.argv[1]))).serve():
+        _become(asked)
