@@ -28,6 +28,8 @@ from typing import IO, Any, NoReturn
 ROOT = Path(__file__).parent.parent
 LONGEST = 1 << 20  # bytes of a request: arguments and environment
 DESCRIPTORS = 4  # of a request: where its exit status goes, then stdin, stdout, stderr
+FOR_OTHERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""What a whole process group is sent: the process that forks goes on until nobody needs it."""
 LOADED_LATE = (
     "uvicorn.protocols.http.h11_impl",
     "uvicorn.lifespan.off",
@@ -162,7 +164,8 @@ class _Nursery:
     def serve(self) -> Mapping[str, Any] | None:
         """Answer requests; return None at their end, and in each child the request that it is for."""
         signal.signal(signal.SIGCHLD, lambda *_: None)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process with the tests
+        for number in FOR_OTHERS:
+            signal.signal(number, signal.SIG_IGN)
         signal.set_wakeup_fd(self._bell)
         with DefaultSelector() as selector:
             selector.register(self._requests, EVENT_READ)
@@ -175,6 +178,7 @@ class _Nursery:
                 if self._requests in ready:
                     head = self._requests.recv(4, socket.MSG_WAITALL)
                     if not head:
+                        self._end()
                         return None
                     if request := self._fork(int.from_bytes(head, "big")):
                         return request
@@ -191,6 +195,8 @@ class _Nursery:
             return None
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         for number, file in enumerate(streams):
             os.dup2(file, number)
@@ -200,6 +206,11 @@ class _Nursery:
         for connection in (self._requests, *self._children.values()):
             connection.close()
         return request
+
+    def _end(self) -> None:
+        """End what was left running: nobody is there any more to do it."""
+        for child in self._children:
+            os.kill(child, signal.SIGKILL)
 
     def _reap(self) -> None:
         with suppress(ChildProcessError):
@@ -223,6 +234,7 @@ def _become(request: Mapping[str, Any]) -> NoReturn:
     os.environ.clear()
     os.environ.update(request["env"])
     os.chdir(request["cwd"])
+    Path("/proc/self/comm").write_text("soakd")
     sys.argv = ["soakd", *request["arguments"]]
     # Its own, as an interpreter makes them at its start.
     sys.stdin = os.fdopen(0)
