@@ -4,6 +4,7 @@ Servers listen on 127.0.0.1 only and live in a temporary folder of their own. As
 by an unprivileged user, because PostgreSQL refuses to run as root.
 """
 
+import atexit
 import contextlib
 import importlib.util
 import os
@@ -185,6 +186,23 @@ class Server:
             self.execute(f"DROP DATABASE IF EXISTS {quoted} WITH (FORCE)")
 
 
+@cache
+def _initial_data(binaries: Path) -> Path:
+    """Return a data folder to make copies of: initdb takes a second or two of processor time."""
+    folder = shared_folder("soakd-pg-initial-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    data = folder / "data"
+    arguments = ["-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync"]
+    done = subprocess.run(
+        [binaries / "initdb", "-D", data, *arguments],
+        cwd=folder, capture_output=True, text=True, check=False, **unprivileged(),
+    )  # fmt: skip
+    if done.returncode:
+        raise RuntimeError(f"initdb failed: {done.stderr}")
+    (data / "pg_hba.conf").write_text(HBA)
+    return data
+
+
 class LocalServer(Server):
     """A PostgreSQL server of our own, on a free port and on throw-away data."""
 
@@ -218,14 +236,7 @@ class LocalServer(Server):
             raise
 
     def _initialise(self) -> None:
-        arguments = ["-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync"]
-        done = subprocess.run(
-            [self.binaries / "initdb", "-D", self._data, *arguments],
-            cwd=self.folder, capture_output=True, text=True, check=False, **unprivileged(),
-        )  # fmt: skip
-        if done.returncode:
-            raise RuntimeError(f"initdb failed: {done.stderr}")
-        (self._data / "pg_hba.conf").write_text(HBA)
+        subprocess.run(["cp", "-r", _initial_data(self.binaries), self._data], check=True, **unprivileged())
 
     def _follow(self, primary: "LocalServer") -> None:
         done = subprocess.run(
