@@ -19,6 +19,7 @@ from daemon.judge.profiles import PREFIX, PROFILES
 from daemon.judge.signals import find
 from daemon.record.catalog import METRICS
 from daemon.scenario.read import shipped
+from daemon.scenario.suite import Suite, suites
 from docs import generate
 
 ROOT = Path(__file__).parent.parent
@@ -185,6 +186,7 @@ def unknown(text: str) -> str | None:
         good = words[0] in flags() and (words[0] != "--scenario" or words[1:] == [] or words[1] in shipped())
     elif words[0] == "soakd":
         good = any(text.startswith(command) for command in all_commands())
+        good = good and (words[1] != "suite" or words[2] in suites())
     elif text.startswith("soakd_"):
         good = text in METRICS
     elif text.startswith(PREFIX):
@@ -192,7 +194,7 @@ def unknown(text: str) -> str | None:
     elif len(words) > 1:
         good = bool(parse(text))
     else:
-        good = text in setting_keys() or text == "reset" or bool(find(text))
+        good = text in {*setting_keys(), *Suite.model_fields} or bool(find(text))
     return None if good else text
 
 
@@ -202,7 +204,14 @@ def test_what_the_migration_notes_name_is_there() -> None:
     named = {text for line in lines for text in re.findall(r"`([^`]+)`", line)} - {"docker compose up"}
     assert len(named) > 100
     assert not [text for text in sorted(named) if unknown(text)]
-    made_up = ("--nowhere", "--scenario nowhere", "soakd nowhere", "soakd_nowhere", "pools.nowhere")
+    made_up = (
+        "soakd suite nowhere",
+        "--nowhere",
+        "--scenario nowhere",
+        "soakd nowhere",
+        "soakd_nowhere",
+        "pools.nowhere",
+    )
     assert all(unknown(text) for text in made_up)
 
 
