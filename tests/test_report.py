@@ -107,6 +107,17 @@ def test_a_run_that_was_cut_off_is_told_from_its_intervals(tmp_path: Path) -> No
     assert any(finding.name == "interrupted" for finding in report.findings)
 
 
+def test_the_target_of_a_run_that_was_cut_off_is_its_mean(tmp_path: Path) -> None:
+    """In a ramp the last one is far from what was asked for on the whole."""
+
+    def ramp(past: Past, second: int) -> None:
+        past.engine.gauges["soakd_target_ops_per_second", "writer"] = 10.0 * second
+
+    report = content(lived(tmp_path, end=False, each=ramp))
+    targets = {pool.name: pool.target for pool in report.pools}
+    assert targets == {"writer": pytest.approx(10 * (6 + 60) / 2), "reader": None}
+
+
 ROWS = {"accepted": 12000, "committed": 12000}
 
 
