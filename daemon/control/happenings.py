@@ -15,6 +15,7 @@ from daemon.results.window import Mark, figures
 from daemon.scenario.model import Event
 
 TOO_LATE = "the phase was over before"
+CUT_OFF = "the phase was over before it ended: it was cut off"
 AROUND = 10.0  # s before and after an event that it is compared with
 
 
@@ -61,13 +62,15 @@ class Happenings:
         await self._sleep(due)
         self._notify("event.begun", name=event.name, **_what(event))
         begun = self._mark()
-        result["before"] = _impact(before, begun)
-        result |= await self._run(event)
-        ended = self._mark()
-        result["seconds"] = round(ended.at - begun.at, 3)
-        result["during"] = _impact(begun, ended)
-        told = {name: result[name] for name in ("error", "exit_code") if name in result}
-        self._notify("event.ended", name=event.name, duration_seconds=result["seconds"], **told)
+        result |= {"before": _impact(before, begun), "error": CUT_OFF}
+        try:
+            result |= await self._run(event)
+        finally:  # the phase may be over before; what the event did until then is told all the same
+            ended = self._mark()
+            result["seconds"] = round(ended.at - begun.at, 3)
+            result["during"] = _impact(begun, ended)
+            told = {name: result[name] for name in ("error", "exit_code") if name in result}
+            self._notify("event.ended", name=event.name, duration_seconds=result["seconds"], **told)
         try:
             await self._sleep(ended.at + AROUND)
         finally:  # the phase may be over before
