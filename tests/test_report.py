@@ -27,6 +27,7 @@ from daemon.record.snapshot import Snapshot
 from daemon.report import data, junit, tabular, templates
 from daemon.report.advice import RULES, findings
 from daemon.report.causes import CAUSES, Moment
+from daemon.report.charts import phases
 from daemon.report.content import Report, content
 from daemon.report.evidence import Facts
 from daemon.report.figures import Figures, pools
@@ -116,6 +117,25 @@ def test_the_target_of_a_run_that_was_cut_off_is_its_mean(tmp_path: Path) -> Non
     report = content(lived(tmp_path, end=False, each=ramp))
     targets = {pool.name: pool.target for pool in report.pools}
     assert targets == {"writer": pytest.approx(10 * (6 + 60) / 2), "reader": None}
+
+
+def test_the_phases_of_a_scenario_are_on_the_time_axis(tmp_path: Path) -> None:
+    """A phase that is called as a part of the run is not taken for it."""
+    begun = {5: "low", 20: "draining", 40: "high"}
+
+    def each(_past: Past, second: int) -> list[Event]:
+        return [
+            Event(float(at), "note", "phase.begun", details={"name": name})
+            for at, name in begun.items()
+            if at == second
+        ]
+
+    record = lived(tmp_path, each=each)
+    found = [(mark.label, mark.begin, mark.end) for mark in phases(record)]
+    assert found == [("warming up", 0, 5), ("low", 5, 20), ("draining", 20, 40), ("high", 40, 60)]
+    page = templates.as_html(content(record))
+    assert "<title>low</title>" in page
+    assert page.count("<title>draining</title>") == 1 < page.count("<title>warming up</title>")
 
 
 ROWS = {"accepted": 12000, "committed": 12000}
