@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from daemon.clock import Clock
-from daemon.errors import SoakdError, UsageError
+from daemon.errors import SoakdError
 from daemon.history.look import Beginning, Ending, Event, Judgement, Look
 
 if TYPE_CHECKING:
@@ -138,7 +138,10 @@ class Chronicle:
     def _write(self) -> None:
         scribe = self._scribe or self._start()
         if not self._path.exists():  # SQLite would go on writing into what nobody can open any more
-            raise UsageError("was taken away while it was written, and what is written now is lost; leave it")
+            raise FileNotFoundError(
+                f"history {self._path}: was taken away while it was written, and what is written now is lost; "
+                "leave it where it is"
+            )
         while self._looks:
             with self._changed:
                 look, events = self._looks[0], list(self._events)
