@@ -139,7 +139,7 @@ class Chronicle:
         scribe = self._scribe or self._start()
         if not self._path.exists():  # SQLite would go on writing into what nobody can open any more
             raise FileNotFoundError(
-                f"history {self._path}: was taken away while it was written, and what is written now is lost; "
+                f"history {self._path}: was taken away while it was written, and what is written is lost; "
                 "leave it where it is"
             )
         while self._looks:
