@@ -617,6 +617,12 @@ def batches(record: Record) -> Facts:
     return made._replace(pools={"writer": writer._replace(times=times)})
 
 
+def test_no_share_is_more_than_all(calm: Record) -> None:
+    """Engines judge themselves in stretches that may be longer than what was measured."""
+    said = [finding.evidence for finding in findings(facts(changed(calm, limited_seconds=1.1)))]
+    assert any("bottleneck for 100 % of the time" in words for words in said)
+
+
 OUTCOMES = {"ok": 1000, "rejected": 0, "error": 0, "timeout": 0, "dropped": 0}
 FIRES: Mapping[str, Callable[[Record], Facts]] = {
     "data loss": lambda r: facts(summed(r, rows={"lost": 3})),

@@ -72,6 +72,16 @@ def test_without_a_run_there_is_no_report(tmp_path: Path) -> None:
     assert caught.value.exit_code == 2
 
 
+def test_a_history_that_could_not_be_written_is_told_as_the_reason(tmp_path: Path) -> None:
+    history = History(file=tmp_path / "history.db")
+    open_to_write(history.file).close()
+    with (
+        pytest.raises(FailedError, match=r"holds nothing of this run: .* see history.off in the log"),
+        reported(history, [tmp_path / "o.md"]),
+    ):
+        pass
+
+
 @pytest.mark.parametrize(
     ("name", "says"),
     [

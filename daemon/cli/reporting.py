@@ -67,7 +67,10 @@ def _write(history: Path, files: Sequence[Path]) -> None:
     with reading(history) as db:
         run = mine(db)
         if run is None:
-            raise UsageError(f"--report {files[0]}: there is nothing to report, the load has not begun")
+            raise UsageError(
+                f"--report {files[0]}: the history holds nothing of this run: the load has not begun, "
+                "or see history.off in the log"
+            )
         record = load(db, run)
     made = content(record)
     write_reports(files, lambda form: of_run(made, form))
