@@ -574,6 +574,12 @@ def test_nothing_is_said_of_a_calm_run(calm: Record) -> None:
     assert spikes(calm) == []
 
 
+def test_no_share_is_more_than_all(calm: Record) -> None:
+    """Engines judge themselves in stretches that may be longer than what was measured."""
+    said = [finding.evidence for finding in findings(facts(changed(calm, limited_seconds=1.1)))]
+    assert any("bottleneck for 100 % of the time" in words for words in said)
+
+
 def sampled(record: Record, **values: float) -> Record:
     """Return the run with other samples: a value throughout, by name with two underscores for the point."""
     series = {
@@ -615,12 +621,6 @@ def batches(record: Record) -> Facts:
         "service": Histogram.of([0.0005]),
     }
     return made._replace(pools={"writer": writer._replace(times=times)})
-
-
-def test_no_share_is_more_than_all(calm: Record) -> None:
-    """Engines judge themselves in stretches that may be longer than what was measured."""
-    said = [finding.evidence for finding in findings(facts(changed(calm, limited_seconds=1.1)))]
-    assert any("bottleneck for 100 % of the time" in words for words in said)
 
 
 OUTCOMES = {"ok": 1000, "rejected": 0, "error": 0, "timeout": 0, "dropped": 0}
