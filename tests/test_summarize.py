@@ -1,4 +1,4 @@
-"""The summary: its target rates; its file, which is there in full or not at all; only plain files are replaced."""
+"""The summary: its target rates, and its file: in full or not at all, and only plain files are replaced."""
 
 import json
 import os
