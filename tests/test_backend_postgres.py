@@ -721,6 +721,23 @@ def test_closing_ends_what_is_under_way(database: str) -> None:
     use(make(database, reader_connections=1), check)
 
 
+def test_closing_ends_on_the_server_what_a_cancelled_call_has_begun(database: str) -> None:
+    """Nobody waits for it any more, but it would hold its locks for as long as it lasts."""
+
+    async def check(backend: PostgresBackend) -> None:
+        busy = asyncio.create_task(backend.transact(read("SELECT pg_sleep(62)")))
+        await asyncio.sleep(0.1)
+        busy.cancel()
+        await asyncio.wait({busy})
+
+    use(make(database, reader_connections=1), check)
+    running = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%pg_sleep(62)'"
+    with psycopg.connect(database, autocommit=True) as other:
+        until = now() + 10
+        while other.execute(running).fetchall() != [(0,)]:
+            assert now() < until
+
+
 def before(server: Server) -> contextlib.AbstractContextManager[Proxy]:
     """Return a proxy before a server."""
     parts = urlsplit(server.url)

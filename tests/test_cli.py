@@ -173,6 +173,7 @@ def test_a_value_may_begin_with_a_minus_or_hold_an_equals_sign(started: list[Set
         ("run --wrters 3", "no such option: --wrters"),
         ("run --duration 1 potato", "got unexpected extra argument(s) (potato); see `soakd run --help`"),
         ("verify --run potato", "invalid value for '--run': 'potato' is not the number of a run; write one"),
+        ("report --format pdf", "invalid value for '--format': 'pdf' is not one of 'html', 'md'"),
         (f"verify --run {2**63}", f"invalid value for '--run': '{2**63}' is not the number of a run"),
         ("rum", "no such command 'rum'"),
         ("config shw", "no such command 'shw'"),

@@ -2,7 +2,9 @@
 
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -443,6 +445,46 @@ def test_a_broken_file_is_complained_of_once(tmp_path: Path) -> None:
     assert "not a database" in reason
     assert str(file) in reason
     assert file.read_bytes() == b"rubbish" * 1000
+
+
+def begun(file: Path) -> bool:
+    """Tell whether a run is in a file that may not be there yet."""
+    try:
+        with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True)) as connection:
+            return bool(connection.execute("SELECT id FROM runs").fetchall())
+    except sqlite3.Error:
+        return False
+
+
+def test_a_file_that_is_taken_away_is_complained_of(tmp_path: Path) -> None:
+    """SQLite itself notices nothing."""
+    file, past, warn = tmp_path / "h.db", Past(), Slow()
+    kept = chronicle(file, warn)
+    kept.begin(beginning(), past.look())
+    until = time.monotonic() + 20
+    while not begun(file):
+        assert time.monotonic() < until
+    file.unlink()
+    past.at = 1.0
+    kept.look(past.look())
+    kept.close()
+    (reason,) = warn.said
+    assert "taken away" in reason
+    assert str(file) in reason
+    assert not file.exists()
+
+
+@pytest.mark.parametrize(
+    ("file", "says"),
+    [("/dev/full", "is full; make room, or name another"), ("no/h.db", "see that it is no folder, and that")],
+)
+def test_what_is_said_of_a_file_helps(tmp_path: Path, file: str, says: str) -> None:
+    past, warn = Past(), Slow()
+    kept = chronicle(tmp_path / file, warn)
+    kept.begin(beginning(), past.look())
+    kept.close()
+    (reason,) = warn.said
+    assert says in reason
 
 
 def test_figures_that_wait_do_not_grow(tmp_path: Path) -> None:

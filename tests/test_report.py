@@ -30,6 +30,7 @@ from daemon.record.snapshot import Snapshot
 from daemon.report import charts, data, junit, tabular, templates
 from daemon.report.advice import RULES, findings
 from daemon.report.causes import CAUSES, Moment
+from daemon.report.charts import phases
 from daemon.report.content import Report, content
 from daemon.report.evidence import Facts
 from daemon.report.figures import Figures, pools
@@ -108,6 +109,36 @@ def test_a_run_that_was_cut_off_is_told_from_its_intervals(tmp_path: Path) -> No
     assert writer.quantile("response", 0.99) == pytest.approx(0.01 * np.exp(0.1 * 2.326), rel=0.03)
     assert "cut off after 0:01:00" in " ".join(report.reasons)
     assert any(finding.name == "interrupted" for finding in report.findings)
+
+
+def test_the_target_of_a_run_that_was_cut_off_is_its_mean(tmp_path: Path) -> None:
+    """In a ramp the last one is far from what was asked for on the whole."""
+
+    def ramp(past: Past, second: int) -> None:
+        past.engine.gauges["soakd_target_ops_per_second", "writer"] = 10.0 * second
+
+    report = content(lived(tmp_path, end=False, each=ramp))
+    targets = {pool.name: pool.target for pool in report.pools}
+    assert targets == {"writer": pytest.approx(10 * (6 + 60) / 2), "reader": None}
+
+
+def test_the_phases_of_a_scenario_are_on_the_time_axis(tmp_path: Path) -> None:
+    """A phase that is called as a part of the run is not taken for it."""
+    begun = {5: "low", 20: "draining", 40: "high"}
+
+    def each(_past: Past, second: int) -> list[Event]:
+        return [
+            Event(float(at), "note", "phase.begun", details={"name": name})
+            for at, name in begun.items()
+            if at == second
+        ]
+
+    record = lived(tmp_path, each=each)
+    found = [(mark.label, mark.begin, mark.end) for mark in phases(record)]
+    assert found == [("warming up", 0, 5), ("low", 5, 20), ("draining", 20, 40), ("high", 40, 60)]
+    page = templates.as_html(content(record))
+    assert "<title>low</title>" in page
+    assert page.count("<title>draining</title>") == 1 < page.count("<title>warming up</title>")
 
 
 ROWS = {"accepted": 12000, "committed": 12000}
@@ -644,6 +675,12 @@ def calm(tmp_path_factory: pytest.TempPathFactory) -> Record:
 def test_nothing_is_said_of_a_calm_run(calm: Record) -> None:
     assert findings(facts(calm)) == []
     assert spikes(calm) == []
+
+
+def test_no_share_is_more_than_all(calm: Record) -> None:
+    """Engines judge themselves in stretches that may be longer than what was measured."""
+    said = [finding.evidence for finding in findings(facts(changed(calm, limited_seconds=1.1)))]
+    assert any("bottleneck for 100 % of the time" in words for words in said)
 
 
 def sampled(record: Record, **values: float) -> Record:

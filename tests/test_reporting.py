@@ -49,10 +49,14 @@ def test_a_run_that_failed_has_its_report_and_its_exit_code(tmp_path: Path) -> N
 
 def test_what_keeps_a_report_from_being_written_is_told_beside_what_was_wrong(tmp_path: Path) -> None:
     history = History(file=tmp_path / "history.db")
-    (tmp_path / "o.md").mkdir()
     lived(history.file)
-    with pytest.raises(FailedError) as caught, reported(history, [tmp_path / "o.md"]):
+
+    def run() -> None:
+        (tmp_path / "o.md").mkdir()
         raise ThresholdError("too slow")
+
+    with pytest.raises(FailedError) as caught, reported(history, [tmp_path / "o.md"]):
+        run()
     first, second = str(caught.value).splitlines()
     assert (first, caught.value.exit_code) == ("too slow", 4)
     assert second.startswith(f"{tmp_path}/o.md: cannot be written")
@@ -68,9 +72,25 @@ def test_without_a_run_there_is_no_report(tmp_path: Path) -> None:
     assert caught.value.exit_code == 2
 
 
+def test_a_history_that_could_not_be_written_is_told_as_the_reason(tmp_path: Path) -> None:
+    history = History(file=tmp_path / "history.db")
+    open_to_write(history.file).close()
+    with (
+        pytest.raises(FailedError, match=r"holds nothing of this run: .* see history.off in the log"),
+        reported(history, [tmp_path / "o.md"]),
+    ):
+        pass
+
+
 @pytest.mark.parametrize(
-    ("name", "says"), [("o.pdf", "end its name in one of"), ("no/o.md", "there is no folder")]
+    ("name", "says"),
+    [
+        ("o.pdf", "end its name in one of"),
+        ("no/o.md", "there is no folder"),
+        ("folder.md", "is a folder; name a file"),
+    ],
 )
 def test_what_cannot_be_reported_is_refused_before_the_run(tmp_path: Path, name: str, says: str) -> None:
+    (tmp_path / "folder.md").mkdir()
     with pytest.raises(UsageError, match=says), reported(History(), [tmp_path / name]):
         pytest.fail("it has run")

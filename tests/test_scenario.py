@@ -81,6 +81,11 @@ def test_a_mistake_is_told_with_file_and_line(tmp_path: Path, lines: str, line: 
     ("text", "says"),
     [
         ("", "description is missing"),
+        ("- description: x\n", "mine.yaml:1: this should be fields with their values"),
+        ("description: x\nphases: {name: a}\n", "mine.yaml:2: phases: should be a list"),
+        ("description: x\nphases: [one]\n", "phases[0]: 'one' is not valid; it should be fields with"),
+        ("description: x\nphases: [{name: A b}]\n", "'A b' is not valid; it should be of lower-case letters"),
+        ("description: ''\nphases: []\n", "mine.yaml:1: description: there is nothing in it"),
         ("description: x\nphases: []\n", "mine.yaml:2: phases: there is nothing in it; give one at least"),
         ("description: x\nscenarios: [smoke]\n", "is a suite of scenarios; run it with `soakd suite"),
         ("[1, 2]", "mine.yaml:1"),
@@ -88,7 +93,7 @@ def test_a_mistake_is_told_with_file_and_line(tmp_path: Path, lines: str, line: 
     ],
 )
 def test_what_is_no_scenario_is_refused(tmp_path: Path, text: str, says: str) -> None:
-    with pytest.raises(UsageError, match=says):
+    with pytest.raises(UsageError, match=re.escape(says)):
         made(tmp_path, text)
 
 

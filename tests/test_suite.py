@@ -151,7 +151,7 @@ def test_the_worst_exit_code_is_that_of_the_suite(codes: list[int], code: int) -
         ("smoke --time-scale 0", "--time-scale 0 must be above 0"),
         ("smoke --cool-down soon", "--cool-down: 'soon' is not a duration"),
         ("smoke --report out.pdf", "--report out.pdf: end its name in one of .html"),
-        ("smoke --report none/out.html", "there is no folder none"),
+        ("smoke --report none/out.html", "report none/out.html: there is no folder /"),
         ("smoke --no-history --report out.html", "--report is made from the history"),
         ("smoke --set summary=x.json", "summary: each scenario would write it anew"),
         ("smoke --set duration=5s", "the scenario smoke has durations of its own"),

@@ -158,6 +158,8 @@ def test_junit_has_a_suite_for_each_scenario(report: SuiteReport) -> None:
     assert {name: root.get(name) for name in ("tests", "failures", "errors", "skipped")} == {
         "tests": "7", "failures": "1", "errors": "1", "skipped": "1",
     }  # fmt: skip
+    unmade = root.iterfind("testsuite/testcase[@classname='soakd.suite']")
+    assert [case.get("name") for case in unmade] == ["nowhere", "late"]
     (error,) = root.iter("error")
     assert error.get("message") == "cannot be <reached> | here"
 

@@ -1,4 +1,4 @@
-"""The summary's file: in full or not at all, and nothing but a plain file is ever replaced."""
+"""The summary: its target rates, and its file: in full or not at all, and only plain files are replaced."""
 
 import json
 import os
@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from daemon.control.summarize import check_writable, write_summary
+from daemon.config.settings import Settings
+from daemon.control.summarize import check_writable, pool_plans, write_summary
 from daemon.errors import UsageError
+from daemon.scenario.model import Scenario
+from daemon.scenario.programme import programme
 
 SUMMARY = {"run_id": "1", "ops": {}}
 
@@ -73,3 +76,15 @@ def test_a_file_that_does_not_fit_on_the_disk_is_taken_away_again(tmp_path: Path
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert path.read_text() == "old"
     assert [entry.name for entry in tmp_path.iterdir()] == ["summary.json"]
+
+
+@pytest.mark.parametrize(("seconds", "rate"), [(1.0, 50.0), (3.0, 100.0), (4.0, 125.0), (4.4, 125.0)])
+def test_the_rate_of_a_scenario_is_what_its_phases_ask_for(seconds: float, rate: float) -> None:
+    """Also where they took longer than they were to: the load went on meanwhile."""
+    phases = [
+        {"name": "low", "duration": 2, "write": 50},
+        {"name": "high", "duration": 2, "write": 200},
+    ]
+    scenario = Scenario.model_validate({"description": "x", "phases": phases})
+    plans = pool_plans(Settings(), programme("mine", scenario, 1.0), seconds)
+    assert (plans["writer"].target_rate, plans["reader"].target_rate) == (rate, None)

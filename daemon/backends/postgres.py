@@ -20,6 +20,7 @@ from daemon.record.snapshot import Snapshot
 FIRST_PAUSE = 0.05  # s, after the first failed attempt to reconnect; doubled each time,
 LONGEST_PAUSE = 1.0  # s, up to this
 SETTLE_WITHIN = 5.0  # s, for the server to answer a cancellation before the connection is thrown away
+CANCEL_WITHIN = 1.0  # s, the same when everything is closed
 CONNECTS_AT_ONCE = 8
 
 
@@ -83,9 +84,8 @@ class PostgresBackend:
             "writer": Pool(writer_connections, clock, self._short),
             "reader": Pool(reader_connections, clock, self._short),
         }
-        self._tasks: set[asyncio.Task[None]] = (
-            set()
-        )  # the keeper, and one per connection that is being settled
+        self._tasks: set[asyncio.Task[None]] = set()  # the keeper,
+        self._settling: set[asyncio.Task[None]] = set()  # and one per connection that is being settled
         self._watch = Watch()
         self._outage_end = -INFINITY
         self._outages = 0  # that are over,
@@ -113,11 +113,14 @@ class PostgresBackend:
         except BaseException:
             await self.close()
             raise
-        self._start(self._keep())
+        self._start(self._keep(), self._tasks)
 
     async def close(self) -> None:
         """Close everything; safe to call again."""
-        tasks = list(self._tasks)
+        if self._settling:
+            # A server does not notice that nobody waits any more: it would go on, and hold its locks.
+            await asyncio.wait(self._settling, timeout=CANCEL_WITHIN)
+        tasks = [*self._tasks, *self._settling]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -245,7 +248,7 @@ class PostgresBackend:
             error.in_doubt = commits and lost
         settling = self._settle(pool, connection)
         if connection.unfinished:
-            self._start(settling)
+            self._start(settling, self._settling)
         else:
             await settling
 
@@ -260,10 +263,10 @@ class PostgresBackend:
                 pool.lose(connection)
                 await connection.close()
 
-    def _start(self, work: "asyncio._CoroutineLike[None]") -> None:
+    def _start(self, work: "asyncio._CoroutineLike[None]", among: set[asyncio.Task[None]]) -> None:
         task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        among.add(task)
+        task.add_done_callback(among.discard)
 
     async def _keep(self) -> None:
         """Replace lost connections for ever: at once, then with growing pauses."""

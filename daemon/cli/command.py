@@ -51,7 +51,7 @@ def _run(arguments: Sequence[str]) -> int:
         code = build_app(arguments, os.environ)(args=arguments, prog_name="soakd", standalone_mode=False)
     except typer.TyperException as error:
         asked = f"soakd {arguments[0]}" if arguments and arguments[0] in COMMANDS else "soakd"
-        text = " ".join(error.format_message().split()).rstrip(".")
+        text = " ".join(error.format_message().split()).rstrip(".").replace("Value error, ", "")
         if text:  # empty when nothing was asked for, and the help has been shown
             _complain(f"{text[:1].lower()}{text[1:]}; see `{asked} --help`")
         return ExitCode.USAGE

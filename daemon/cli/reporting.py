@@ -27,11 +27,12 @@ def check_reports(history: "History", files: Sequence[Path]) -> None:
     """
     if files and not history.enabled:
         raise UsageError("--report is made from the history; leave out --no-history (history.enabled)")
+    from daemon.control.summarize import check_writable  # noqa: PLC0415 - not needed for --help
+
     for file in files:
         if file.suffix.lower() not in FORMS:
             raise UsageError(f"--report {file}: end its name in one of {', '.join(FORMS)}")
-        if not file.parent.is_dir():
-            raise UsageError(f"--report {file}: there is no folder {file.parent}; make it, or name another")
+        check_writable(file, "--report")
 
 
 @contextmanager
@@ -66,7 +67,10 @@ def _write(history: Path, files: Sequence[Path]) -> None:
     with reading(history) as db:
         run = mine(db)
         if run is None:
-            raise UsageError(f"--report {files[0]}: there is nothing to report, the load has not begun")
+            raise UsageError(
+                f"--report {files[0]}: the history holds nothing of this run: the load has not begun, "
+                "or see history.off in the log"
+            )
         record = load(db, run)
     made = content(record)
     write_reports(files, lambda form: of_run(made, form))

@@ -34,6 +34,7 @@ class Following:
         self._happenings = Happenings(
             make=partial(plan.make_backend, run.settings, run.clock),
             kind=parse_target(run.settings.target.get_secret_value()).kind,
+            look=self._look,
             snapshot=run.snapshot,
             clock=run.clock,
             notify=notify,
@@ -64,7 +65,7 @@ class Following:
         if not playing.cancelled():
             playing.result()  # a bug is not to pass unseen
         seconds = run.clock.now() - begun
-        await asyncio.gather(*(shard.look(LOOK_WITHIN) for shard in run.shards))
+        await self._look()
         thresholds = self._judging.leave()
         self._notify("phase.ended", name=step.name, seconds=round(seconds, 3))
         self._results.append(
@@ -79,6 +80,9 @@ class Following:
             }
         )
         return going_on
+
+    async def _look(self) -> None:
+        await asyncio.gather(*(shard.look(LOOK_WITHIN) for shard in self._run.shards))
 
     def _pools(self, step: Step, seconds: float, happened: Snapshot) -> Mapping[str, Any]:
         """Return what became of each pool's operations in a step."""

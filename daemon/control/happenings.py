@@ -1,7 +1,7 @@
 """The planned events of a phase: statements and commands at their times, and what they did to the load."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from daemon.backends.base import Backend
@@ -15,6 +15,7 @@ from daemon.results.window import Mark, figures
 from daemon.scenario.model import Event
 
 TOO_LATE = "the phase was over before"
+CUT_OFF = "the phase was over before it ended: it was cut off"
 AROUND = 10.0  # s before and after an event that it is compared with
 
 
@@ -26,6 +27,7 @@ class Happenings:
         *,
         make: Callable[[], Backend],
         kind: str,
+        look: Callable[[], Awaitable[object]],
         snapshot: Callable[[], Snapshot],
         clock: Clock,
         notify: Notify,
@@ -35,12 +37,14 @@ class Happenings:
         Args:
             make: makes a backend of the target.
             kind: of the target; events that are meant for another one are left out.
+            look: has the engines tell their present figures; else they are up to a quarter of a second old.
             snapshot: gives the figures of the load.
             clock: monotonic time.
             notify: told when an event begins and ends.
         """
         self._make = make
         self._kind = kind
+        self._look = look
         self._snapshot = snapshot
         self._clock = clock
         self._notify = notify
@@ -57,17 +61,20 @@ class Happenings:
 
     async def _play(self, event: Event, due: float, result: dict[str, Any]) -> None:
         await self._sleep(due - AROUND)
-        before = self._mark()
+        before = await self._looked()
         await self._sleep(due)
+        begun = await self._looked()
         self._notify("event.begun", name=event.name, **_what(event))
-        begun = self._mark()
-        result["before"] = _impact(before, begun)
-        result |= await self._run(event)
-        ended = self._mark()
-        result["seconds"] = round(ended.at - begun.at, 3)
+        result |= {"before": _impact(before, begun), "error": CUT_OFF}
+        try:
+            result |= await self._run(event)
+        finally:  # the phase may be over before; what the event did until then is told all the same
+            result["seconds"] = round(self._clock.now() - begun.at, 3)
+            result["during"] = _impact(begun, self._mark())
+            told = {name: result[name] for name in ("error", "exit_code") if name in result}
+            self._notify("event.ended", name=event.name, duration_seconds=result["seconds"], **told)
+        ended = await self._looked()
         result["during"] = _impact(begun, ended)
-        told = {name: result[name] for name in ("error", "exit_code") if name in result}
-        self._notify("event.ended", name=event.name, duration_seconds=result["seconds"], **told)
         try:
             await self._sleep(ended.at + AROUND)
         finally:  # the phase may be over before
@@ -93,6 +100,10 @@ class Happenings:
 
     async def _sleep(self, until: float) -> None:
         await asyncio.sleep(max(0.0, until - self._clock.now()))
+
+    async def _looked(self) -> Mark:
+        await self._look()
+        return self._mark()
 
     def _mark(self) -> Mark:
         return Mark.of(self._clock.now(), self._snapshot())

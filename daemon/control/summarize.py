@@ -68,11 +68,13 @@ def pool_plans(
     }
     if programme is not None and duration > 0:
         for pool in POOLS:
-            due = programme.due(pool, min(duration, programme.seconds))
+            # Steps last some milliseconds longer, in which the load goes on as it was.
+            elapsed = min(duration, programme.seconds)
+            due = programme.due(pool, elapsed)
             random = any(step.pools[pool].random for step in programme.steps)
             plans[pool] = PoolPlan(
                 plans[pool].workers,
-                None if due is None else due / duration,
+                None if due is None else due / elapsed,
                 "poisson" if random else "constant",
             )
     return plans

@@ -118,8 +118,12 @@ class Chronicle:
             self._close_file(self._db)
 
     def _try(self) -> None:
+        # Imported in the thread: the load does not wait for a library that it can do without.
+        from daemon.history.file import complaints  # noqa: PLC0415
+
         try:
-            self._write()
+            with complaints(self._path):
+                self._write()
         except (SoakdError, sqlite3.Error, OSError) as error:
             self._complain(str(error))
         except Exception as error:  # noqa: BLE001 - the boundary: a history must never harm the run
@@ -127,6 +131,11 @@ class Chronicle:
 
     def _write(self) -> None:
         scribe = self._scribe or self._start()
+        if not self._path.exists():  # SQLite would go on writing into what nobody can open any more
+            raise FileNotFoundError(
+                f"history {self._path}: was taken away while it was written, and what is written is lost; "
+                "leave it where it is"
+            )
         while self._looks:
             with self._changed:
                 look, events = self._looks[0], list(self._events)
@@ -138,19 +147,17 @@ class Chronicle:
             scribe.finish(end)
 
     def _start(self) -> "Scribe":
-        # Imported in the thread: the load does not wait for a library that it can do without.
-        from daemon.history.file import complaints, open_to_write  # noqa: PLC0415
-        from daemon.history.scribe import Scribe  # noqa: PLC0415
+        from daemon.history.file import open_to_write  # noqa: PLC0415 - as above
+        from daemon.history.scribe import Scribe  # noqa: PLC0415 - as above
 
         if self._beginning is None or self._first is None:
             raise RuntimeError("begin comes first")
-        with complaints(self._path):
-            if self._db is None:
-                self._db = open_to_write(self._path)
-            self._scribe = Scribe(self._db, self._beginning, sample_interval=self._sample_interval)
-            self._scribe.look(self._first)
-            keep_runs, keep_days = self._keep
-            self._scribe.retain(keep_runs=keep_runs, keep_days=keep_days)
+        if self._db is None:
+            self._db = open_to_write(self._path)
+        self._scribe = Scribe(self._db, self._beginning, sample_interval=self._sample_interval)
+        self._scribe.look(self._first)
+        keep_runs, keep_days = self._keep
+        self._scribe.retain(keep_runs=keep_runs, keep_days=keep_days)
         return self._scribe
 
     def _forget(self, look: Look, events: list[Event]) -> None:

@@ -15,6 +15,14 @@ from daemon.history.schema import upgrade
 History = Database
 """An open history, for those who do not know what it is made with."""
 BUSY = 5.0  # s to wait for another run that writes into the same file
+PRIMARY = 0xFF  # the bits of an extended result code that say the kind
+HINTS = {
+    sqlite3.SQLITE_FULL: "make room",
+    sqlite3.SQLITE_CANTOPEN: "see that it is no folder, and that the folder it is in is there",
+    sqlite3.SQLITE_READONLY: "see that the file may be written",
+    sqlite3.SQLITE_BUSY: "end what holds the file",
+}
+"""What helps where the file itself is not the trouble, by the code of SQLite: https://sqlite.org/rescode.html."""
 
 
 def open_to_write(path: Path) -> Database:
@@ -67,9 +75,10 @@ def complaints(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
-        raise UsageError(
-            f"history {path}: {error}; move the file away to begin a new one, or name another"
-        ) from error
+        hint = HINTS.get(
+            getattr(error, "sqlite_errorcode", 0) & PRIMARY, "move the file away to begin a new one"
+        )
+        raise UsageError(f"history {path}: {error}; {hint}, or name another") from error
     except UsageError as error:
         raise UsageError(str(error) if str(path) in str(error) else f"history {path}: {error}") from error
 

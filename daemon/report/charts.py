@@ -1,6 +1,7 @@
 """Which charts a report has: rates, times, queue, database and host over one time axis, and distributions."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -218,7 +219,27 @@ def _points(
 
 
 def phases(record: Record) -> list[Mark]:
-    """Return the phases of a run, from its intervals."""
+    """Return what was done when; the measured part by the phases of its scenario, as they were noted."""
+    begun = [
+        (row["at"] / 1000, str(row["details"]["name"]))
+        for row in record.events
+        if row["name"] == "phase.begun"
+    ]
+    found: list[Mark] = []
+    for mark in _parts(record):
+        if mark.label != "running" or not begun:
+            found.append(mark)
+            continue
+        edges = [mark.begin, *(min(at, mark.end) for at, _ in begun[1:]), mark.end]
+        found += [
+            Mark(begin, end, "phase", name)
+            for (begin, end), (_, name) in zip(pairwise(edges), begun, strict=True)
+        ]
+    return found
+
+
+def _parts(record: Record) -> list[Mark]:
+    """Return the parts of a run - warm-up, measured part, drain - from its intervals."""
     found: list[Mark] = []
     for row in record.intervals:
         begin, end = row["at"] / 1000, (row["at"] + row["length"]) / 1000
@@ -261,7 +282,7 @@ def _events(record: Record, kind: str) -> list[Mark]:
 def _marks(record: Record) -> list[Mark]:
     """Return what is marked in every chart: the phases beside the measured ones, and events that are few."""
     shaded = [
-        mark for mark in phases(record) if mark.label in BEFORE | AFTER and mark.end - mark.begin > 0.05
+        mark for mark in _parts(record) if mark.label in BEFORE | AFTER and mark.end - mark.begin > 0.05
     ]
     found = [mark._replace(kind="aside") for mark in shaded]
     for kind in ("outage", "restart", "planned", "checkpoint", "vacuum"):

@@ -96,7 +96,7 @@ def generator(facts: Facts) -> str | None:
     if limited <= 0.1 * facts.view.seconds * shards:
         return None
     cpu = facts.view.mean("engine.cpu")
-    share = readable.percent(limited / (facts.view.seconds * shards))
+    share = readable.percent(min(1.0, limited / (facts.view.seconds * shards)))
     words = f"the engines were the bottleneck for {share} of the time"
     return words + (f"; the busiest used {readable.percent(cpu)} of a processor" if cpu else "")
 

@@ -60,7 +60,8 @@ def pools(record: Record) -> list[Figures]:
         seconds = sum(row["length"] for row in timely) / 1000
         answered = sum(row["ok"] + row["rejected"] for row in timely)
         rate, told = answered / seconds if seconds else 0.0, _told(record, name)
-        targets = [row["target_rate"] for row in timely if row["target_rate"]]
+        paced = [row for row in timely if row["target_rate"]]
+        due = sum(row["target_rate"] * row["length"] for row in paced)
         outcomes = {outcome: sum(row[outcome] for row in whole) for outcome in OUTCOMES}
         found.append(
             Figures(
@@ -68,7 +69,7 @@ def pools(record: Record) -> list[Figures]:
                 pool=name,
                 outcomes={outcome: told.get(outcome, number) for outcome, number in outcomes.items()},
                 rate=told.get("achieved_rate", rate),
-                target=told.get("target_rate", targets[-1] if targets else None),
+                target=told.get("target_rate", due / sum(row["length"] for row in paced) if paced else None),
                 times=_times([row for row in record.operations if row["pool"] == name] if told else whole),
             )
         )

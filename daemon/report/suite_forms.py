@@ -102,7 +102,7 @@ def as_junit(report: SuiteReport) -> str:
 def _unmade(part: PartReport) -> Element:
     """Return the suite of a scenario that has no run."""
     suite = Element("testsuite", name=part.name, tests="1", failures="0", time="0")
-    case = SubElement(suite, "testcase", classname="soakd.suite", name=part.part.scenario, time="0")
+    case = SubElement(suite, "testcase", classname="soakd.suite", name=part.name, time="0")
     if part.verdict == "failed":
         SubElement(case, "error", message=part.part.problem or f"exit code {part.part.exit_code}")
     elif part.verdict != "passed":

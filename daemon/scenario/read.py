@@ -17,6 +17,13 @@ from daemon.scenario.programme import Places
 
 M = TypeVar("M", bound=BaseModel)
 SHIPPED = Path(__file__).parent / "shipped"
+SHOULD = {
+    "model_type": "fields with their values",
+    "dict_type": "fields with their values",
+    "tuple_type": "a list",
+    "string_pattern_mismatch": "of lower-case letters, digits, - and _, and begin with no sign",
+}
+"""What a value should be, where pydantic says it in words of Python."""
 
 
 class Found(NamedTuple):
@@ -137,12 +144,14 @@ def _line(kind: type[BaseModel], path: Path, lines: Lines, mistake: Mapping[str,
         return f"{where}: there is no field {name}{f'; did you mean {best}?' if best else ''}"
     if mistake["type"] == "missing":
         return f"{where}: {what}{loc[-1]} is missing"
-    if mistake["type"] == "too_short":
+    if mistake["type"] in ("too_short", "string_too_short"):
         return f"{where}: {what}there is nothing in it; give one at least"
     said = mistake["msg"].removeprefix("Value error, ")
-    should = said.removeprefix("Input should be ")
+    should = SHOULD.get(mistake["type"], said.removeprefix("Input should be "))
     if should != said and isinstance(mistake["input"], str | int | float):
         return f"{where}: {what}{mistake['input']!r} is not valid; it should be {should}"
+    if should != said:
+        return f"{where}: {what or 'this '}should be {should}"
     return f"{where}: {what}{said}"
 
 
