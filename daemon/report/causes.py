@@ -47,7 +47,7 @@ def _restart(moment: Moment) -> str | None:
 
 def _planned(moment: Moment) -> str | None:
     found = moment.view.events("planned")
-    return "planned: " + ", ".join(dict.fromkeys(row["name"] for row in found)) if found else None
+    return ", ".join(dict.fromkeys(row["name"] for row in found)) or None
 
 
 def _locks(moment: Moment) -> str | None:
