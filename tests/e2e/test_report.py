@@ -54,7 +54,8 @@ class Watched:
         begin = time.time()
         yield
         self.quiet(3)
-        self.done[name] = Disturbance(begin, time.time(), set(right))
+        # A second earlier: what is done next is felt from the beginning of the second that it is done in.
+        self.done[name] = Disturbance(begin, time.time() - 1, set(right))
 
     def quiet(self, seconds: int) -> None:
         """Wait until the history has so many more seconds of the load."""
