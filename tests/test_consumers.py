@@ -38,19 +38,20 @@ class Stream(ScriptedBackend):
         return self.written - self.unsettled
 
     async def transact(self, work: Transaction, *, deadline: float = INFINITY) -> Timed:
-        """Process the next rows."""
+        """Process the next of the rows that are there when it begins."""
         self.steps.append(self.clock.now())
+        written, settled = self.written, self.settled
         await asyncio.sleep(0.001)
         if self.down:
             raise OpError("connection", "down")
         name = work.args[0]
         at = self.position.get(name, 0)
-        rows = min(LIMIT, self.settled - at)
+        rows = min(LIMIT, settled - at)
         self.position[name] = at + rows
-        behind = self.written - at - rows
+        behind = written - at - rows
         oldest = self.clock.wall() - 5.0 if behind else None
         now = self.clock.now()
-        more = self.settled > at + rows
+        more = settled > at + rows
         return Timed(Progress(rows, more, behind, oldest), now, now)
 
 
@@ -103,6 +104,18 @@ def test_before_the_end_each_consumer_catches_up() -> None:
         assert snapshot.counters["soakd_consumer_rows_total", name] == 12_345
         assert snapshot.gauges["soakd_consumer_lag_rows", name] == 0
         assert snapshot.gauges["soakd_consumer_lag_seconds", name] == 0
+
+
+def test_what_is_written_during_a_step_is_caught_up_with_when_the_load_ends_before_it() -> None:
+    async def script(stream: Stream, _: Consumers) -> None:
+        steps = len(stream.steps)
+        while len(stream.steps) == steps:
+            await asyncio.sleep(0)
+        stream.written = 3
+
+    stream, snapshot = followed(script)
+    assert stream.position == {"a": 3}
+    assert snapshot.counters["soakd_consumer_rows_total", "a"] == 3
 
 
 def test_a_consumer_lives_through_an_outage_and_its_errors_are_counted() -> None:

@@ -70,6 +70,7 @@ class Consumers:
         failures = 0
         while True:
             wait = consumer.pause
+            complete = self._finish.is_set()  # only a step that begins now sees all that was written
             try:
                 timed = await self._backend.transact(consumer.step, deadline=self._clock.now() + STEP_WITHIN)
             except OpError as error:
@@ -83,7 +84,7 @@ class Consumers:
                 self._rows[consumer.name] += progress.rows
                 if progress.more:
                     continue
-                if self._finish.is_set() and (not progress.behind or self._clock.now() > self._give_up):
+                if complete and (not progress.behind or self._clock.now() > self._give_up):
                     return
             await self._rest(wait)
 

@@ -30,9 +30,10 @@ from tests.e2e.watched import (
     watched,
 )
 
-pytestmark = pytest.mark.skipif(
-    not prometheus.CONFIGURATION.exists(), reason="deploy/prometheus.yml is not there"
-)
+pytestmark = [
+    pytest.mark.skipif(not prometheus.CONFIGURATION.exists(), reason="deploy/prometheus.yml is not there"),
+    pytest.mark.timeout(300),  # the first of them waits for the whole scene, a minute and more
+]
 
 GONE = RATE_INTERVAL + SCRAPES  # s after which no rate reaches back to the last scrape
 # Empty at first, and the fault or the time that fills each.
