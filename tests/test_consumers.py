@@ -16,6 +16,7 @@ from tests.virtual import VirtualClock
 
 LIMIT = 10  # rows that a step processes
 PAUSE = 0.1
+STEP = 0.001  # s that one takes
 
 
 async def step(tx: Tx, name: str) -> None:
@@ -41,7 +42,7 @@ class Stream(ScriptedBackend):
         """Process the next of the rows that are there when it begins."""
         self.steps.append(self.clock.now())
         written, settled = self.written, self.settled
-        await asyncio.sleep(0.001)
+        await asyncio.sleep(STEP)
         if self.down:
             raise OpError("connection", "down")
         name = work.args[0]
@@ -108,9 +109,8 @@ def test_before_the_end_each_consumer_catches_up() -> None:
 
 def test_what_is_written_during_a_step_is_caught_up_with_when_the_load_ends_before_it() -> None:
     async def script(stream: Stream, _: Consumers) -> None:
-        steps = len(stream.steps)
-        while len(stream.steps) == steps:
-            await asyncio.sleep(0)
+        await asyncio.sleep(PAUSE + 1.5 * STEP)
+        assert len(stream.steps) == 2
         stream.written = 3
 
     stream, snapshot = followed(script)
