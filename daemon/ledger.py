@@ -50,6 +50,7 @@ PRAGMAS = (
 """What says how a SQLite file is used: https://www.sqlite.org/pragma.html."""
 RUNNING = "running"
 ORPHANED = "supervisor died"
+RUNS_NAMED = 5  # newest ones, where the one that was asked for is not there
 
 
 class RunRecord(NamedTuple):
@@ -284,12 +285,15 @@ async def load_run(backend: Backend, wanted: int | None = None) -> RunRecord:
         raise UsageError("soakd has never run against this target: there is nothing to look at")
     columns = ", ".join(name for name, _ in RUNS.columns)
     runs = dialect.sql(f"SELECT {columns} FROM {{r}}", r="runs")
-    newest = await ask(backend, query, f"{runs} ORDER BY run DESC LIMIT 5", ())
-    one = dialect.sql(" WHERE run = ?")
-    found = newest if wanted is None else await ask(backend, query, runs + one, (wanted,))
+    newest = f"{runs} ORDER BY run DESC LIMIT {RUNS_NAMED}"
+    if wanted is None:
+        found = await ask(backend, query, newest, ())
+    else:
+        found = await ask(backend, query, runs + dialect.sql(" WHERE run = ?"), (wanted,))
     if not found:
-        known = ", ".join(str(row[0]) for row in newest) or "none"
-        raise UsageError(f"no run {wanted or ''} in this target; the newest there: {known}")
+        known = ", ".join(str(row[0]) for row in await ask(backend, query, newest, ())) or "none"
+        which = "no run" if wanted is None else f"no run {wanted}"
+        raise UsageError(f"{which} in this target; the newest there: {known}")
     columns = ", ".join(name for name, _ in ACCOUNTS.columns[1:])
     sql = dialect.sql(f"SELECT {columns} FROM {{a}} WHERE run = ?", a="accounts")
     accounts = await ask(backend, query, sql, (found[0][0],))

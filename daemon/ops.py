@@ -161,7 +161,7 @@ async def query(tx: Tx, sql: str, params: Sequence[Any]) -> list[Values]:
     return await tx.execute(sql, params)
 
 
-@dataclass(slots=True)  # made for each operation, at a third of the price of a named tuple
+@dataclass(slots=True)  # made for each operation, and cheaper to make than a named tuple
 class Transaction:
     """An operation that is a transaction function, called as `fn(tx, *args)`.
 

@@ -69,6 +69,13 @@ class Bench:
         """Rows committed by all lives, as reported."""
         return self.shard.snapshot().counters.get(("soakd_ops_total", "writer", "append", "ok"), 0)
 
+    async def loads(self) -> "asyncio.Task[None]":
+        """Connect, and load until some rows are written; return what goes on."""
+        await self.shard.connect()
+        running = asyncio.create_task(self.shard.run())
+        await self.until(lambda: self.written > 100)
+        return running
+
     async def until(self, condition: Callable[[], object]) -> None:
         """Wait for a condition."""
         give_up = time.monotonic() + WITHIN
@@ -122,9 +129,7 @@ def test_a_look_brings_the_figures_of_this_moment() -> None:
     """Reports come four times a second; the account is always fresh, so the two can be compared."""
 
     async def check(bench: Bench) -> None:
-        await bench.shard.connect()
-        running = asyncio.create_task(bench.shard.run())
-        await bench.until(lambda: bench.written > 100)
+        running = await bench.loads()
         for _ in range(5):
             before = bench.shard.lives[0].account.committed
             await bench.shard.look(WITHIN)
@@ -139,9 +144,7 @@ def test_a_look_brings_the_figures_of_this_moment() -> None:
 def test_a_killed_engine_is_replaced_and_nothing_counted_is_lost() -> None:
     async def check(bench: Bench) -> None:
         shard = bench.shard
-        await shard.connect()
-        running = asyncio.create_task(shard.run())
-        await bench.until(lambda: bench.written > 100)
+        running = await bench.loads()
         os.kill(bench.engine, signal.SIGKILL)
         before = bench.written
         await bench.until(lambda: "engine.restarted" in bench.events)
@@ -194,9 +197,7 @@ def test_one_who_looks_while_an_engine_is_replaced_does_no_harm() -> None:
 def test_told_to_stop_at_any_moment_of_a_replacement_it_ends_in_order() -> None:
     async def check(bench: Bench) -> None:
         shard = bench.shard
-        await shard.connect()
-        running = asyncio.create_task(shard.run())
-        await bench.until(lambda: bench.written > 100)
+        running = await bench.loads()
         os.kill(bench.engine, signal.SIGKILL)
         await bench.until(lambda: shard.gap_seconds and shard.lives)
         shard.stop(5)
