@@ -39,7 +39,6 @@ from daemon.workloads.base import Identity, Workload
 
 DRAIN_GRACE = 10.0  # s beyond the drain time-out before an engine is killed
 ABORT_WITHIN = 3.0  # s that engines, and then the books, get after a second signal
-LOOK_WITHIN = 1.0  # s for the engines' present figures
 
 
 async def conduct(
@@ -185,7 +184,7 @@ async def _load(run: Run, judging: Judging, following: Following | None, signals
     # operations but not of the time, so that a rate is rather shown too low than too high.
     run.measure()
     if settings.warmup:
-        await asyncio.gather(*(shard.look(LOOK_WITHIN) for shard in run.shards))
+        await run.look()
         run.leave_out()
     judging.measure()
 
@@ -195,7 +194,7 @@ async def _load(run: Run, judging: Judging, following: Following | None, signals
 
     await (following.follow(wait) if following else wait(settings.duration))
     # The figures first: an operation that ends in the drain is counted, but in no rate.
-    await asyncio.gather(*(shard.look(LOOK_WITHIN) for shard in run.shards))
+    await run.look()
     run.end_measure("threshold" if judging.failed.is_set() and not signals.stop.is_set() else signals.reason)
     judging.end()
     for shard in run.shards:

@@ -16,8 +16,6 @@ from daemon.results.summary import PoolPlan, pool_summary
 from daemon.scenario.programme import Programme, Step
 from daemon.target import parse_target
 
-LOOK_WITHIN = 1.0  # s for the engines' present figures
-
 Wait = Callable[[float], Awaitable[bool]]
 """Waits for so many seconds, s; False when the run is over before."""
 
@@ -34,7 +32,7 @@ class Following:
         self._happenings = Happenings(
             make=partial(plan.make_backend, run.settings, run.clock),
             kind=parse_target(run.settings.target.get_secret_value()).kind,
-            look=self._look,
+            look=run.look,
             snapshot=run.snapshot,
             clock=run.clock,
             notify=notify,
@@ -65,7 +63,7 @@ class Following:
         if not playing.cancelled():
             playing.result()  # a bug is not to pass unseen
         seconds = run.clock.now() - begun
-        await self._look()
+        await run.look()
         thresholds = self._judging.leave()
         self._notify("phase.ended", name=step.name, seconds=round(seconds, 3))
         self._results.append(
@@ -80,9 +78,6 @@ class Following:
             }
         )
         return going_on
-
-    async def _look(self) -> None:
-        await asyncio.gather(*(shard.look(LOOK_WITHIN) for shard in self._run.shards))
 
     def _pools(self, step: Step, seconds: float, happened: Snapshot) -> Mapping[str, Any]:
         """Return what became of each pool's operations in a step."""

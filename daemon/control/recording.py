@@ -23,7 +23,7 @@ from daemon.target import parse_target
 INTERVAL = 1.0  # s between two looks
 PLANNED = "event.ended"
 SAID_OTHERWISE = frozenset({"run.preparing", "run.started", "run.progress", "run.finished"})
-LOOK_WITHIN = 0.5  # s for the engines' present figures
+LOOK_WITHIN = 0.5  # s for the engines' present figures: less than the time between two looks
 NO_SAMPLES = 5.0  # s between the engines' own samples where there are no others
 
 
@@ -124,7 +124,7 @@ class Recording:
             return
         phase = run.phase
         # What engines tell by themselves is up to a quarter of a second old, which would show as jitter.
-        await asyncio.gather(*(shard.look(LOOK_WITHIN) for shard in run.shards))
+        await run.look(LOOK_WITHIN)
         if self._run is not None and run.phase == phase:  # else its boundary was looked at meanwhile
             self._look_at(phase)
 

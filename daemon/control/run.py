@@ -1,5 +1,6 @@
 """The state of one run as the supervisor knows it, and the figures made from it."""
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -18,9 +19,12 @@ from daemon.record.snapshot import Snapshot
 from daemon.scenario.programme import Programme, Step
 from daemon.workloads.base import Identity, Stretch
 
+LOOK_WITHIN = 1.0  # s for the engines' present figures
+
 
 def _nobody(_phase: str) -> None:
     """Nobody wants to know of boundaries."""
+
 
 
 class Run:
@@ -166,6 +170,10 @@ class Run:
     def ready(self) -> str | None:
         """Return None while the load is running, else why it is not."""
         return None if self.phase in ("warming up", "running") else self.phase
+
+    async def look(self, within: float = LOOK_WITHIN) -> None:
+        """Have all engines tell their figures, so that `snapshot` is of now; wait `within` s at most."""
+        await asyncio.gather(*(shard.look(within) for shard in self.shards))
 
     def snapshot(self) -> Snapshot:
         """Return the merged figures of all shards, and the supervisor's own."""
