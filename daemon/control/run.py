@@ -26,7 +26,6 @@ def _nobody(_phase: str) -> None:
     """Nobody wants to know of boundaries."""
 
 
-
 class Run:
     """The state of one run, and the figures that it exports."""
 
