@@ -2,11 +2,13 @@
 
 Most of the time that a short command takes is spent on imports, and the tests run hundreds of
 them. So one process loads everything once and forks for each command: what is tested has its own
-process id, descriptors, environment, folder and exit status, and gets signals as any other. That
-`soakd` also starts the way users start it is for tests/test_cli.py, `test_packaging.py` and the
-tests in a terminal to show.
+process id, descriptors, environment, folder and exit status, and gets signals as any other. A
+command forks its first engines in turn, while it has no threads that a fork would lose; engines
+that replace dead ones are started as everywhere. That `soakd` also starts the way users start it
+is for tests/test_cli.py, `test_packaging.py`, `test_shards.py` and the tests in a terminal to show.
 """
 
+import asyncio
 import atexit
 import gc
 import importlib
@@ -18,15 +20,19 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from functools import cache
 from pathlib import Path
 from selectors import EVENT_READ, DefaultSelector
-from typing import IO, Any, NoReturn
+from typing import IO, Any, NoReturn, cast
+
+from daemon.config.reference import reference
+from daemon.control import engines
+from daemon.load import engine
 
 ROOT = Path(__file__).parent.parent
-LONGEST = 1 << 20  # bytes of a request: arguments and environment
 DESCRIPTORS = 4  # of a request: where its exit status goes, then stdin, stdout, stderr
 FOR_OTHERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """What a whole process group is sent: the process that forks goes on until nobody needs it."""
@@ -38,6 +44,8 @@ LOADED_LATE = (
     "psycopg",
     "rich.live",
 )
+
+_spawned = engines._spawn  # as users have it
 
 
 class Forked:
@@ -227,6 +235,7 @@ def _preload() -> None:
             importlib.import_module(module.name)
     for name in LOADED_LATE:
         importlib.import_module(name)
+    reference()
 
 
 def _become(request: Mapping[str, Any]) -> NoReturn:
@@ -242,7 +251,79 @@ def _become(request: Mapping[str, Any]) -> NoReturn:
     sys.stderr = os.fdopen(2, "w", buffering=1, errors="backslashreplace")
     from daemon.__main__ import main
 
-    sys.exit(main())
+    engines._spawn = _spawn
+    _leave(main)
+
+
+class _Engine:
+    """The part of `asyncio.subprocess.Process` that is used of an engine."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self.returncode: int | None = None
+        self._ended = asyncio.Event()
+        self._watched = os.pidfd_open(pid)
+        asyncio.get_running_loop().add_reader(self._watched, self._reap)
+
+    async def wait(self) -> int:
+        await self._ended.wait()
+        assert self.returncode is not None
+        return self.returncode
+
+    def _reap(self) -> None:
+        asyncio.get_running_loop().remove_reader(self._watched)
+        os.close(self._watched)
+        self.returncode = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        self._ended.set()
+
+
+async def _spawn(channel: int, counters: int, stderr: IO[bytes]) -> asyncio.subprocess.Process:
+    if threads() > 1:  # a fork would have none of them but what they hold
+        return await _spawned(channel, counters, stderr)
+    child = os.fork()
+    if not child:
+        _become_engine(channel, counters, stderr.fileno())
+    return cast("asyncio.subprocess.Process", _Engine(child))
+
+
+def threads() -> int:
+    """Return how many threads this process has, those of libraries included."""
+    return len(list(Path("/proc/self/task").iterdir()))
+
+
+def _become_engine(channel: int, counters: int, stderr: int) -> NoReturn:
+    gc.freeze()  # nothing of its parent is to be ended in it
+    signal.set_wakeup_fd(-1)
+    os.dup2(stderr, 2)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    for number in {int(entry.name) for entry in Path("/proc/self/fd").iterdir()} - {
+        0,
+        1,
+        2,
+        channel,
+        counters,
+    }:
+        with suppress(OSError):  # the one that lists them
+            os.close(number)
+    sys.argv = ["engine", str(channel), str(counters)]
+    _leave(engine.main)
+
+
+def _leave(main: Callable[[], int | None]) -> NoReturn:
+    """Be a program and end as one, but leave it to the system to clear away what was loaded."""
+    try:
+        code = main() or 0
+    except Exception as error:  # noqa: BLE001 - as an interpreter does
+        sys.excepthook(type(error), error, error.__traceback__)
+        code = 1
+    threading._shutdown()  # type: ignore[attr-defined]  # waits for threads, as an interpreter does
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            code = code or 120  # as an interpreter says it
+    os._exit(code)
 
 
 if __name__ == "__main__":

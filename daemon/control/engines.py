@@ -62,20 +62,25 @@ async def start_engine() -> EngineProcess:
         # Blocking and unblocking, not restoring an older mask: several may be started at once.
         signal.pthread_sigmask(signal.SIG_BLOCK, NOT_FOR_ENGINES)
         try:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-P",
-                "-c",
-                BOOT,
-                str(ROOT),
-                str(theirs.fileno()),
-                str(file.fileno()),
-                stdin=asyncio.subprocess.DEVNULL,
-                stderr=stderr,
-                pass_fds=(theirs.fileno(), file.fileno()),
-                # Each thread of a BLAS pool costs memory, and nothing here multiplies matrices.
-                env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
-            )
+            process = await _spawn(theirs.fileno(), file.fileno(), stderr)
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, NOT_FOR_ENGINES)
     return EngineProcess(process, ours, counters, stderr)
+
+
+async def _spawn(channel: int, counters: int, stderr: IO[bytes]) -> asyncio.subprocess.Process:
+    """Start the process with these descriptors for its messages and its counters."""
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-P",
+        "-c",
+        BOOT,
+        str(ROOT),
+        str(channel),
+        str(counters),
+        stdin=asyncio.subprocess.DEVNULL,
+        stderr=stderr,
+        pass_fds=(channel, counters),
+        # Each thread of a BLAS pool costs memory, and nothing here multiplies matrices.
+        env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
+    )
