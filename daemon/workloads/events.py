@@ -182,8 +182,8 @@ class Events:
 
 
 def _attributes(rng: Random) -> str:
-    user, status, size = rng.randrange(USERS), rng.choice(STATUSES), rng.randrange(1 << 20)
-    return f'{{"user":{user},"status":{status},"bytes":{size}}}'
+    user, status, size = (uniform_span(span, rng) for span in (USERS, len(STATUSES), 1 << 20))
+    return f'{{"user":{user},"status":{STATUSES[status]},"bytes":{size}}}'
 
 
 def uniform_span(span: int, rng: Random) -> int:

@@ -1,6 +1,7 @@
 """The words of the events' messages, common and rare ones, and the index that they are searched by."""
 
 from collections.abc import Sequence
+from itertools import accumulate
 from random import Random
 
 from daemon.backends.base import Dialect
@@ -38,20 +39,17 @@ VOCABULARY = (*COMMON, *(f"{COMMON[n % len(COMMON)]}{n}" for n in range(len(COMM
 """All words, the most frequent first: `request` is in 4 of 10 messages of 120 bytes, the last ones
 in 2 of 1000."""
 FLATTEN = 5  # the word of rank r is drawn with a weight of 1 / (r + FLATTEN)
+_CUMULATIVE = tuple(accumulate(1 / (rank + FLATTEN) for rank in range(len(VOCABULARY))))
+_LONGEST = max(map(len, VOCABULARY))
 SEARCH = "events_search"
 """Name of the index: in PostgreSQL an index, in SQLite a table that triggers keep."""
 
 
 def make_text(length: int, rng: Random) -> str:
     """Return a text of about that many characters, in which every word occurs."""
-    weights = [1 / (rank + FLATTEN) for rank in range(len(VOCABULARY))]
     words = list(VOCABULARY)
-    missing = length - sum(len(word) + 1 for word in words)
-    for word in rng.choices(VOCABULARY, weights, k=max(0, missing) // 4):
-        if missing <= 0:
-            break
-        words.append(word)
-        missing -= len(word) + 1
+    while (missing := length - sum(map(len, words)) - len(words)) > 0:
+        words += rng.choices(VOCABULARY, cum_weights=_CUMULATIVE, k=1 + missing // _LONGEST)
     rng.shuffle(words)
     return " ".join(words) + " "
 
