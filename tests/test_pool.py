@@ -518,3 +518,57 @@ def test_a_stopped_pool_does_not_change_any_more() -> None:
 
     _, snapshot = loaded(PoolPolicy(workers=5, schedule=Constant(1.0)), 5.0, meanwhile=change)
     assert outcomes(snapshot, "ok") <= 1
+
+
+@pytest.mark.parametrize("kind", [Constant, Poisson])
+def test_what_was_due_is_what_has_ended_and_what_is_under_way(kind: type[Constant] | type[Poisson]) -> None:
+    """To the last turn, however random the arrivals are: none is late at the end."""
+    seen: list[tuple[float, float]] = []
+
+    async def look(rig: Rig) -> None:
+        for _ in range(40):
+            await asyncio.sleep(0.25)
+            counted = rig.recorder.snapshot()
+            seen.append((rig.pool.due, outcomes(counted, "ok") + rig.pool.in_flight))
+
+    loaded(PoolPolicy(workers=50, schedule=kind(100.0)), 10.0, meanwhile=look)
+    assert [due for due, _ in seen] == [ended for _, ended in seen]
+    assert seen[-1][0] == pytest.approx(1000, rel=0.1)
+
+
+def test_what_is_due_and_has_no_worker_yet_counts_as_on_average() -> None:
+    """500/s of 1000/s are answered: after 8 s nobody has drawn the last 4000 turns, but they are due."""
+    seen: list[float] = []
+
+    async def look(rig: Rig) -> None:
+        for _ in range(8):
+            await asyncio.sleep(1.0)
+            seen.append(rig.pool.due)
+        await rig.pool.change(Pace(5, Constant(10.0)))
+        seen.append(rig.pool.due)
+        await asyncio.sleep(1.0)
+        seen.append(rig.pool.due)
+
+    rig, snapshot = loaded(
+        PoolPolicy(workers=5, schedule=Constant(1000.0), max_backlog=100.0), 10.0, takes=0.010, meanwhile=look
+    )
+    assert seen == pytest.approx([*range(1000, 9000, 1000), 8000, 8010], abs=2)
+    ended = outcomes(snapshot, "ok") + outcomes(snapshot, "dropped")
+    assert rig.pool.due == ended == pytest.approx(8020, abs=2)
+
+
+def test_a_closed_loop_has_nothing_due() -> None:
+    rig, _ = loaded(PoolPolicy(workers=2), 1.0)
+    assert rig.pool.due == 0
+
+
+def test_nothing_becomes_due_after_the_stop() -> None:
+    """All workers are busy when it comes, and stay so for a while."""
+
+    async def freeze(rig: Rig) -> None:
+        await asyncio.sleep(1.5)
+        rig.backend.frozen_until = rig.clock.now() + 5.0
+
+    rig, snapshot = loaded(PoolPolicy(workers=5, schedule=Constant(100.0)), 2.0, meanwhile=freeze)
+    assert rig.pool.due == outcomes(snapshot, "ok") + outcomes(snapshot, "dropped")
+    assert rig.pool.due == pytest.approx(200, abs=1)

@@ -200,7 +200,7 @@ def test_inputs_come_from_what_the_engines_have_counted() -> None:
     for second in range(5):
         merged = zeros(OPS, 1, "null")
         merged.merge(recorder.snapshot())
-        merged.merge(Snapshot(gauges=gauges))
+        merged.merge(Snapshot({("soakd_ops_due_total", "writer"): 100.0 * second}, gauges))
         meter.look(float(second), float(second), merged)
         recorder.rows(0, [0.0] * 90, [0.0] * 90, 0.0, 0.05)
         recorder.failure(0, "busy", 0.0, 0.0, 0.0, 0.0)

@@ -185,6 +185,13 @@ def test_with_for_only_a_violation_without_a_break_counts_and_it_stays_failed() 
     assert (failed.verdict, failed.failed_at, failed.violated_since) == ("fail", 11.0, None)
 
 
+def test_what_ends_a_run_stays_failed_with_the_figures_that_it_had_then() -> None:
+    """The run goes on for a moment, and drains: that may not make a pass of it."""
+    judged = fold("target.reader > 95% abort", (1, 1.0, 0.96), (2, 0.9, 0.94), (3, 1.0, 0.97))
+    assert (judged.verdict, judged.ok, judged.failed_at, judged.value) == ("fail", False, 2, 0.94)
+    assert describe(judged) == "94 %, at worst 90 % after 2 s"
+
+
 def test_having_no_answer_for_a_while_does_not_end_a_violation() -> None:
     looks = [(0.0, 2.0, None), (3.0, None, None), (6.0, 2.0, None)]
     assert fold("response.reader.p99 < 1s for 6s", *looks).failed_at == 6.0

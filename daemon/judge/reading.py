@@ -4,14 +4,11 @@ from collections.abc import Collection, Iterable, Mapping
 from functools import partial
 from typing import NamedTuple
 
-from daemon.ops import POOLS
 from daemon.record.histogram import Histogram
 from daemon.record.snapshot import Key, Snapshot
 
 SAMPLED = ("soakd_pg_", "soakd_host_")
 """Counters that somebody else keeps: they do not begin at 0, and begin again when that one does."""
-DUE = "due"
-"""Name of a counter made here: operations that the schedule has asked for, by pool."""
 
 Pattern = tuple[str, ...]
 """A metric's name and the first of its label values; an empty one stands for any."""
@@ -50,8 +47,6 @@ class Reader:
         self._wanted = frozenset(histograms)
         self._raw: dict[Key, float] = {}
         self._grown: dict[Key, float] = {}
-        self._due: dict[str, float] = dict.fromkeys(POOLS, 0.0)
-        self._targets: tuple[float, dict[str, float]] | None = None
 
     def read(self, at: float, snapshot: Snapshot) -> Reading:
         """Return the reading of a snapshot; nothing is shared with it."""
@@ -60,8 +55,6 @@ class Reader:
             if key[0].startswith(SAMPLED):
                 counters[key] = self._grow(key, value)
         gauges = {**snapshot.gauges, **snapshot.shared}
-        self._ask(at, gauges)
-        counters |= {(DUE, pool): due for pool, due in self._due.items()}
         histograms = {wanted: snapshot.pooled(partial(matches, pattern=wanted)) for wanted in self._wanted}
         return Reading(at, counters, gauges, histograms)
 
@@ -70,16 +63,6 @@ class Reader:
         self._raw[key] = value
         self._grown[key] = self._grown.get(key, 0.0) + (value - before if value >= before else value)
         return self._grown[key]
-
-    def _ask(self, at: float, gauges: Mapping[Key, float]) -> None:
-        """Add what was due since the reading before, at the mean of the rates then and now."""
-        key = "soakd_target_ops_per_second"
-        now: dict[str, float] = {pool: gauges[key, pool] for pool in POOLS if (key, pool) in gauges}
-        if self._targets is not None:
-            then, before = self._targets
-            for pool, rate in now.items():
-                self._due[pool] += (at - then) * (rate + (before.get(pool) or rate)) / 2
-        self._targets = (at, now)
 
 
 class Span:

@@ -23,7 +23,7 @@ class Judged(NamedTuple):
         worst: of the values over the last seconds, the one that is farthest on the wrong side.
         worst_at: when that was.
         violated_since: when the violation began that still lasts; None while there is none.
-        failed_at: when it was failed for good, for one with `for`.
+        failed_at: when it was failed for good, for one with `for` or `abort`.
         seen: there was something to judge.
     """
 
@@ -40,9 +40,8 @@ class Judged(NamedTuple):
         """What would be said if the run ended now."""
         if not self.seen:
             return "no data"
-        if self.threshold.lasting is None:
-            return "pass" if self.violated_since is None else "fail"
-        return "pass" if self.failed_at is None else "fail"
+        violated = self.threshold.lasting is None and self.violated_since is not None
+        return "fail" if violated or self.failed_at is not None else "pass"
 
     @property
     def ok(self) -> bool:
@@ -58,7 +57,8 @@ class Judged(NamedTuple):
 def judge(judged: Judged, sample: Sample) -> Judged:
     """Return the threshold after one more look."""
     threshold = judged.threshold
-    if sample.elapsed < threshold.after:
+    ended = threshold.abort and judged.failed_at is not None
+    if sample.elapsed < threshold.after or ended:  # what ends a run stays as it was then
         return judged
     recent = sample.recent.get(threshold.after, {}).get(threshold.signal)
     if recent is not None and (judged.worst is None or _worse(threshold, recent, judged.worst)):
@@ -72,8 +72,8 @@ def judge(judged: Judged, sample: Sample) -> Judged:
         return judged._replace(seen=True, violated_since=None)
     since = sample.elapsed if judged.violated_since is None else judged.violated_since
     judged = judged._replace(seen=True, violated_since=since)
-    lasting = threshold.lasting
-    if lasting is not None and judged.failed_at is None and sample.elapsed - since >= lasting:
+    needed = 0.0 if threshold.lasting is None and threshold.abort else threshold.lasting
+    if needed is not None and judged.failed_at is None and sample.elapsed - since >= needed:
         judged = judged._replace(failed_at=sample.elapsed)
     return judged
 

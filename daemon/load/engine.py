@@ -208,6 +208,7 @@ class Engine:
             gauges["soakd_ops_in_flight", pool.name] = pool.in_flight
             gauges["soakd_workers", pool.name] = pool.active
             gauges["soakd_target_ops_per_second", pool.name] = pool.target_rate
+            snapshot.counters["soakd_ops_due_total", pool.name] = pool.due
         for (name, state), connections in self.backend.connections().items():
             gauges["soakd_pool_connections", name, state] = connections
         # The supervisor makes one figure of all shards': up only when none is in an outage.

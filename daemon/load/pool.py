@@ -113,6 +113,11 @@ class Pool:
         return self._turns.rate
 
     @property
+    def due(self) -> float:
+        """Operations that its schedules have asked for until now; 0 if its loop was always closed."""
+        return self._turns.due
+
+    @property
     def active(self) -> int:
         """Workers that work."""
         return sum(number < self._turns.pace.workers for number in self._sent)
@@ -176,7 +181,11 @@ class Pool:
             intended = turns.next(arrivals)
             now = self._clock.now()
             if intended > now:
-                return intended if await self._reached(intended, arrivals) else None
+                if not await self._reached(intended, arrivals):
+                    return None
+                turns.come(arrivals)
+                return intended
+            turns.come(arrivals)
             if not turns.missed(intended, now):
                 return intended
             skipped += 1

@@ -46,6 +46,11 @@ class Turns:
         self._seed = seed
         self._followed = 0
         self._start = 0.0
+        self._come = 0  # turns whose time has come and that were taken or dropped
+        self._told = 0.0
+        self._over = False
+        self._newest = 0.0  # intended time of the last turn that was given out, s after the start
+        self._waiting = 0  # workers with a turn whose time has not come
         self.pace = Pace(0, None)
         self.arrivals: Iterator[float] | None = None  # None: a closed loop
 
@@ -53,6 +58,7 @@ class Turns:
         """Begin with a pace now."""
         self.pace = pace
         self._start = self._clock.now()
+        self._newest, self._waiting = 0.0, 0
         seed = f"{self._seed}/arrivals" + (f"/{self._followed}" if self._followed else "")
         self.arrivals = pace.schedule.arrivals(Random(seed)) if pace.schedule else None
         self._followed += 1
@@ -63,9 +69,34 @@ class Turns:
         schedule = self.pace.schedule
         return schedule.rate(self._clock.now() - self._start) if schedule else 0.0
 
+    @property
+    def due(self) -> float:
+        """Operations that schedules have asked for until now.
+
+        Exact, and random where arrivals are, while a worker waits for the next turn. While all are
+        busy nobody has drawn the turns since the last one: as many are taken for due as there are on average.
+        """
+        schedule, now = self.pace.schedule, self._clock.now() - self._start
+        undrawn = 0.0
+        if schedule and self.pace.workers and not self._waiting and now > self._newest and not self._over:
+            undrawn = (now - self._newest) * (schedule.rate(self._newest) + schedule.rate(now)) / 2
+        self._told = max(self._told, self._come + undrawn)
+        return self._told
+
     def next(self, arrivals: Iterator[float]) -> float:
-        """Return the next intended time of the schedule that is followed, s on the clock."""
-        return self._start + next(arrivals)
+        """Return the next intended time of the schedule that is followed, s on the clock.
+
+        It is `come` once it is due; until then the worker is one of those that wait.
+        """
+        self._newest = next(arrivals)
+        self._waiting += 1
+        return self._start + self._newest
+
+    def come(self, arrivals: Iterator[float]) -> None:
+        """Note that the time of a turn of these has come."""
+        self._come += 1
+        if arrivals is self.arrivals:
+            self._waiting -= 1
 
     def missed(self, intended: float, now: float) -> bool:
         """Return whether a turn is not worth taking any more, and drop it: outages end without a burst."""
@@ -81,11 +112,14 @@ class Turns:
     async def leave(self, pace: Pace | None = None) -> None:
         """Follow another pace, or none, and count the turns that were due and that no worker had come to."""
         arrivals, until = self.arrivals, self._clock.now() - self._start
-        if pace is not None:
+        if pace is None:
+            self._over = True
+        else:
             self.follow(pace)
         for left, offset in enumerate(arrivals or ()):
             if offset > until:
                 return
+            self._come += 1
             self._drop("stopping")
             if left % SKIP_BLOCK == 0:
                 await asyncio.sleep(0)

@@ -146,6 +146,7 @@ def _counter_keys(ops: Sequence[OpSpec], pools: Sequence[str], shards: Sequence[
         yield from (("soakd_ops_total", spec.pool, spec.name, outcome) for outcome in OUTCOMES)
         yield from (("soakd_op_errors_total", spec.pool, spec.name, name) for name in ERROR_CLASSES)
     yield from (("soakd_ops_dropped_total", pool, reason) for pool in pools for reason in DROP_REASONS)
+    yield from (("soakd_ops_due_total", pool) for pool in pools)
     yield from (("soakd_rows_total", outcome) for outcome in ROW_OUTCOMES)
     yield ("soakd_rows_in_doubt_total",)
     yield from ((name,) for name in OUTAGES)
