@@ -10,12 +10,15 @@ DATA ?= data
 ARGS ?=
 # How long the run of `make example` is: 0.1 is three minutes, 1 half an hour.
 SCALE ?= 0.1
-# Files of tests side by side, one worker per processor; a file stays together because of what its tests share.
+# Files of tests side by side; a file stays together because of what its tests share.
 PYTEST_ARGS ?= -n auto --dist loadfile --no-loadscope-reorder
 UV_VERSION := 0.13.8
 COMPILE := --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --quiet --upgrade \
 	--custom-compile-command "make lock"
 CODE := daemon tests bench docs dashboards
+
+# Some images set it. Each of the processes that a run starts would then compile the package anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: run test bench lint type format docs dashboards preview example lock clean help

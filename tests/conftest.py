@@ -2,13 +2,41 @@
 
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler.loadfile import LoadFileScheduling
 
-from tests.servers import LocalServer, Server, find_binaries, installations, local_server, with_statements
+from tests.servers import (
+    MEMORY,
+    LocalServer,
+    Server,
+    find_binaries,
+    installations,
+    local_server,
+    roomy,
+    with_statements,
+)
+
+SCENES = ("e2e/test_prometheus.py", "e2e/test_report.py", "e2e/test_suite.py")
+"""Whole runs of a minute, among them ten at once, and some whose every bad moment is looked at."""
+
+
+def pytest_configure() -> None:
+    """Keep the files of tests in memory where there is room: making databases is half of what tests do."""
+    if roomy(MEMORY):
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
+
+
+@pytest.fixture(scope="module")
+def disk() -> Iterator[Path]:
+    """A folder for what is about disks: where temporary files go."""
+    with tempfile.TemporaryDirectory(prefix="soakd-test-") as folder:
+        yield Path(folder)
 
 
 @pytest.fixture(scope="session")
@@ -45,9 +73,29 @@ def private_postgres(postgres_binaries: Path) -> Iterator[LocalServer]:
         yield server
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Say what `-n auto` is: whole runs wait for half of their time, so more of them go side by side."""
+    return 3 * (os.cpu_count() or 1) // 2 or 1
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling:
+    """Play the scenes one after the other: what one of them does to the machine is seen by the others."""
+    return Scenes(config, log)
+
+
+class Scenes(LoadFileScheduling):  # type: ignore[misc]  # of a library without types
+    """Files of tests side by side, but for those that are played on one worker."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file: str = super()._split_scope(nodeid)
+        return "scenes" if file.endswith(SCENES) else file
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with whole runs: few and long tests, which at the end would keep a processor waiting."""
-    items.sort(key=lambda item: "e2e" not in item.path.parts)
+    items.sort(key=lambda item: ("e2e" not in item.path.parts, not item.path.as_posix().endswith(SCENES)))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

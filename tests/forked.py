@@ -3,7 +3,7 @@
 Most of the time that a short command takes is spent on imports, and the tests run hundreds of
 them. So one process loads everything once and forks for each command: what is tested has its own
 process id, descriptors, environment, folder and exit status, and gets signals as any other. A
-command forks its first engines in turn, while it has no threads that a fork would lose; engines
+command forks its first engines in turn, while it has no threads at work; engines
 that replace dead ones are started as everywhere. That `soakd` also starts the way users start it
 is for tests/test_cli.py, `test_packaging.py`, `test_shards.py` and the tests in a terminal to show.
 """
@@ -278,7 +278,7 @@ class _Engine:
 
 
 async def _spawn(channel: int, counters: int, stderr: IO[bytes]) -> asyncio.subprocess.Process:
-    if threads() > 1:  # a fork would have none of them but what they hold
+    if not _alone():
         return await _spawned(channel, counters, stderr)
     child = os.fork()
     if not child:
@@ -286,9 +286,14 @@ async def _spawn(channel: int, counters: int, stderr: IO[bytes]) -> asyncio.subp
     return cast("asyncio.subprocess.Process", _Engine(child))
 
 
-def threads() -> int:
-    """Return how many threads this process has, those of libraries included."""
-    return len(list(Path("/proc/self/task").iterdir()))
+def _alone() -> bool:
+    """Return whether there is no thread but those of the loop's executor, which have nothing to do then.
+
+    A fork would have none of the others, but all that they hold.
+    """
+    names = [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()]
+    unknown = len(list(Path("/proc/self/task").iterdir())) - 1 - len(names)
+    return not unknown and all(name.startswith("asyncio_") for name in names)
 
 
 def _become_engine(channel: int, counters: int, stderr: int) -> NoReturn:

@@ -1,7 +1,8 @@
 """Real database servers for tests and benchmarks: found, started, stopped and thrown away.
 
-Servers listen on 127.0.0.1 only and live in a temporary folder of their own. As root they are run
-by an unprivileged user, because PostgreSQL refuses to run as root.
+Servers listen on 127.0.0.1 only and live in a temporary folder of their own; data that are not
+synced to disk are in memory where there is room. As root they are run by an unprivileged user,
+because PostgreSQL refuses to run as root.
 """
 
 import atexit
@@ -26,6 +27,8 @@ from uuid import uuid4
 import psycopg
 from psycopg import sql
 
+MEMORY = Path("/dev/shm")  # noqa: S108 - new folders in it, with names of their own
+ROOM = 4 << 30  # bytes that are to be free there: tests make a thousand databases, few of them at a time
 READY_WITHIN = 30.0  # s, for a server to answer
 PROGRAMS = ("postgres", "initdb", "psql", "pgbench")
 STOP_SIGNALS = {"fast": signal.SIGINT, "immediate": signal.SIGQUIT}
@@ -38,6 +41,7 @@ TEST_SETTINGS: Mapping[str, str] = {
     "shared_buffers": "32MB",
     "max_connections": "60",
     "deadlock_timeout": "50ms",
+    "dynamic_shared_memory_type": "mmap",  # goes with the folder, also of a server that was killed
 }
 
 HBA = f"""\
@@ -117,6 +121,13 @@ def shared_folder(prefix: str, parent: Path | None = None) -> Path:
     if identity:
         os.chown(folder, identity["user"], identity["group"])
     return folder
+
+
+def roomy(folder: Path) -> bool:
+    """Return whether the files of all tests can be in a folder, programs among them."""
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        return False
+    return shutil.disk_usage(folder).free >= ROOM and not os.statvfs(folder).f_flag & os.ST_NOEXEC
 
 
 def reachable(binaries: Path, folder: Path) -> Path:
@@ -218,13 +229,14 @@ class LocalServer(Server):
         Args:
             binaries: folder of `postgres` and `initdb`.
             settings: configuration parameters beside address and port.
-            parent: folder for the data's folder; None: where temporary files go.
+            parent: folder for the data's folder; None: where temporary files go, or in memory.
             primary: a running server of which this one is to be a standby.
         """
         self.folder = shared_folder("soakd-pg-", parent)
         self.port = free_port()
         self.log = self.folder / "log"
-        self._data = self.folder / "data"
+        in_memory = parent is None and settings.get("fsync") == "off" and roomy(MEMORY)
+        self._data = (shared_folder("soakd-pg-", MEMORY) if in_memory else self.folder) / "data"
         self.settings = settings
         self._process: subprocess.Popen[bytes] | None = None
         super().__init__(f"postgresql://postgres@127.0.0.1:{self.port}/postgres")
@@ -290,7 +302,8 @@ class LocalServer(Server):
     def remove(self) -> None:
         """Stop it and delete everything."""
         self.stop("immediate")
-        shutil.rmtree(self.folder, ignore_errors=True)
+        for folder in {self.folder, self._data.parent}:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager

@@ -201,14 +201,14 @@ def test_this_machine_moves_its_figures(tmp_path: Path) -> None:
     assert after.gauges["soakd_host_cpus",] == os.cpu_count()
 
 
-def test_writing_is_seen_on_the_disk_of_the_folder(tmp_path: Path) -> None:
+def test_writing_is_seen_on_the_disk_of_the_folder(disk: Path) -> None:
     """4 MiB that were made durable must have reached it."""
-    device = device_of(tmp_path)
+    device = device_of(disk)
     assert device is not None
     before = activity(device, Path("/"))
     if before is None:
-        pytest.skip(f"{tmp_path} is on no disk of its own")
-    with (tmp_path / "file").open("wb") as file:
+        pytest.skip(f"{disk} is on no disk of its own")
+    with (disk / "file").open("wb") as file:
         file.write(os.urandom(4 * 2**20))
         file.flush()
         os.fsync(file.fileno())
@@ -271,11 +271,11 @@ def test_without_a_network_card_all_but_loopback_counts(
     assert found["soakd_host_network_bytes_total", "transmit"] == 210
 
 
-def test_a_sample_costs_little(tmp_path: Path) -> None:
+def test_a_sample_costs_little(disk: Path) -> None:
     """Less than 5 ms of CPU; the least of several, since a busy machine disturbs them."""
 
     async def costs() -> list[float]:
-        collector = HostCollector(folder=tmp_path, engines=lambda: [os.getpid()], fsync_interval=60)
+        collector = HostCollector(folder=disk, engines=lambda: [os.getpid()], fsync_interval=60)
         await first_with_fsync(collector)
         found = []
         for _ in range(10):

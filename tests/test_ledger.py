@@ -319,7 +319,7 @@ def test_what_there_is_to_read_is_found_in_a_few_statements_whatever_the_number_
     async def check(backend: Backend) -> None:
         await prepare(backend)
         asked = []
-        for run, writers in ((5, 1), (6, 200)):
+        for run, writers in ((5, 1), (6, 40)):
             await ledger.register(backend, record(run, writers=writers, shards=1))
             for worker in range(writers):
                 await write(backend, Identity(run, 0, worker % 2), worker, [worker % 2 * EPOCH_KEYS])

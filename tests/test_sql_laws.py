@@ -30,7 +30,7 @@ def agree(law: Law, low: int, shares: Sequence[float], seed: int) -> None:
     assert sum(shares) == pytest.approx(1)
     for number, share in enumerate(shares, low):
         wanted = DRAWS * share
-        assert abs(counts[number] - wanted) <= SIGMAS * math.sqrt(wanted * (1 - share)) + 3
+        assert abs(counts[number] - wanted) <= SIGMAS * math.sqrt(wanted * max(0.0, 1 - share)) + 3
 
 
 @more

@@ -100,12 +100,12 @@ TRACES = [
 
 
 @pytest.fixture(scope="module")
-def scene(postgres_binaries: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+def scene(postgres_binaries: Path, disk: Path) -> Iterator[Scene]:
     """Both runs, watched through calm and faults."""
     program = shutil.which("prometheus")
     if program is None:
         pytest.skip("Prometheus is not installed (Debian's package prometheus)")
-    with watched(program, postgres_binaries, tmp_path_factory.mktemp("watched")) as seen:
+    with watched(program, postgres_binaries, disk) as seen:
         yield seen
 
 

@@ -33,7 +33,7 @@ CPU = "SELECT value FROM samples_over_time WHERE signal = 'host.cpu'"
 
 
 class Disturbance(NamedTuple):
-    """What was done from `begin` on, when all had recovered from it, s since the epoch, and right causes."""
+    """What was done from `begin` on, when its last answers had come, s since the epoch, and right causes."""
 
     begin: float
     end: float
@@ -53,9 +53,9 @@ class Watched:
         """Note that something is done, and wait until the run has recovered from it."""
         begin = time.time()
         yield
+        # Its answers come within a second. A busy machine has bad moments of its own before the next one.
+        self.done[name] = Disturbance(begin, time.time() + 1, set(right))
         self.quiet(3)
-        # A second earlier: what is done next is felt from the beginning of the second that it is done in.
-        self.done[name] = Disturbance(begin, time.time() - 1, set(right))
 
     def quiet(self, seconds: int) -> None:
         """Wait until the history has so many more seconds of the load."""

@@ -1,20 +1,46 @@
-"""Whole suites: every shipped scenario on both databases in one process each, failures, and Ctrl-C."""
+"""Whole suites: every shipped scenario on both databases, failures, and Ctrl-C."""
 
 import json
 import signal
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
-import yaml
 
 from daemon.__main__ import main
 from daemon.scenario.read import SHIPPED, read, shipped
-from tests.e2e.process import UNHURRIED, balanced, eventually
+from tests.e2e.process import balanced, eventually, settings
 from tests.forked import Forked
+from tests.servers import Server
 
-POOLS = ("--set", "postgres.pool_size=20")  # the server of the tests has few connections
-SHORT = 0.2  # s, a length at which only their going through says something
+LEVELS = ("levels-combined", "levels-read", "levels-write")
+LONG = ("game-endurance", "game-stress")
+GROUPS: Mapping[str, Sequence[str]] = {
+    **{name: (name,) for name in LEVELS},
+    "long": LONG,
+    "others": [name for name in shipped() if name not in (*LEVELS, *LONG)],
+}
+"""Shipped scenarios that are played one after the other, while other groups are."""
+HELD = {
+    "levels-combined": "rate.writer < 150 for 1s abort",
+    "levels-read": "rate.reader < 75 for 1s abort",
+    "levels-write": "rate.writer < 150 for 1s abort",
+}
+"""What ends them at their second level."""
+EASY = settings(
+    postgres__pool_size=4, data__scale=100, pools__write_think_time="2s", pools__read_think_time="2s"
+)
+"""Many of them share two processors, and one server with few connections."""
+
+
+class Played(NamedTuple):
+    """A group of scenarios on a kind of database, and the folder of what it writes."""
+
+    group: str
+    kind: str
+    folder: Path
 
 
 def suite(folder: Path, *arguments: str) -> Forked:
@@ -35,46 +61,57 @@ def events(folder: Path, name: str) -> list[dict[str, Any]]:
     return [event for event in found if event["event"] == name]
 
 
-def shortened(name: str) -> dict[str, Any]:
-    """Return a shipped scenario as part of a suite: a hundredth of its length, or `SHORT` if that is less."""
-    phases = read(SHIPPED / f"{name}.yaml").scenario
-    return {"scenario": name, "time_scale": min(0.01, SHORT / phases.seconds)}
+@pytest.fixture(scope="module")
+def played(postgres: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[Played, Forked]]:
+    """All shipped scenarios on both databases, begun side by side: they take a minute, and little else."""
+    with ExitStack() as stack:
+        begun: dict[Played, Forked] = {}
+        for group in GROUPS:
+            for kind in ("sqlite", "postgres"):
+                folder = tmp_path_factory.mktemp(f"{group}-{kind}")
+                file = f"sqlite:///{folder}/load.db"
+                readable = "all.html" if group == "others" else "all.md"
+                target = file if kind == "sqlite" else stack.enter_context(postgres.database())
+                bounds = ("--threshold", HELD[group]) if group in HELD else ()
+                begun[Played(group, kind, folder)] = process = suite(
+                    folder, *GROUPS[group], "--target", target, "--time-scale", "0.01", *bounds, *EASY,
+                    "--cool-down", "0", "--report", "all.json", "--report", readable,
+                )  # fmt: skip
+                stack.callback(process.kill)
+        yield begun
 
 
-@pytest.mark.timeout(240)  # 18 runs, half a minute on a machine with nothing else to do
-def test_every_shipped_scenario_runs_on_both_databases(target: str, tmp_path: Path) -> None:
-    parts = [shortened(name) for name in shipped()]
-    text = {"description": "All of them.", "cool_down": 0, "scenarios": parts}
-    (tmp_path / "all.yaml").write_text(yaml.safe_dump(text))
-    process = suite(
-        tmp_path,
-        "all.yaml",
-        "--target",
-        target,
-        *POOLS,
-        *UNHURRIED,
-        "--scale",
-        "100",
-        "--report",
-        "all.json",
-        "--report",
-        "all.html",
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+@pytest.mark.parametrize("group", GROUPS)
+def test_every_shipped_scenario_runs_at_a_hundredth_of_its_length(
+    played: Mapping[Played, Forked], group: str, kind: str
+) -> None:
+    """The levels end at one of the first, by a bound of the test: five thousand a second are for a bench."""
+    ((folder, process),) = (
+        (one.folder, process) for one, process in played.items() if one[:2] == (group, kind)
     )
-    try:
-        assert process.wait(180) in (0, 4), (tmp_path / "complaints").read_text()
-    finally:
-        process.kill()
-    report = json.loads((tmp_path / "all.json").read_text())
-    assert [part["name"] for part in report["scenarios"]] == shipped()
+    code = process.wait(200)
+    assert code in (0, 4), (folder / "complaints").read_text()
+    report = json.loads((folder / "all.json").read_text())
+    assert [part["name"] for part in report["scenarios"]] == list(GROUPS[group])
     for part in report["scenarios"]:
         assert part["exit_code"] in (0, 4), part["problem"]
         summary = part["report"]["summary"]
         assert summary["phases"]
-        assert summary["stop_reason"] in ("duration", "threshold")
+        assert summary["stop_reason"] == ("threshold" if group in HELD else "duration")
+        assert part["exit_code"] == 4 or group not in HELD
         assert balanced(summary["rows"])
         assert sum(pool["ok"] for pool in part["report"]["pools"]) > 0
+        planned = read(SHIPPED / f"{part['name']}.yaml").scenario.seconds / 100
+        assert group in HELD or summary["duration_seconds"] == pytest.approx(planned, rel=0.1, abs=1.0)
     assert report["stop_reason"] == "done"
-    assert len((tmp_path / "all.html").read_bytes()) < 1_000_000
+    (readable,) = (folder / name for name in ("all.html", "all.md") if (folder / name).exists())
+    assert 1000 < len(readable.read_bytes()) < 1_000_000
+
+
+def test_every_shipped_scenario_is_played() -> None:
+    assert sorted(name for group in GROUPS.values() for name in group) == shipped()
 
 
 FAULTS = """

@@ -119,6 +119,8 @@ def watched(program: str, binaries: Path, folder: Path) -> Iterator[Scene]:
             _wait(server, "soakd_pg_replication_lag_bytes > 0")
             _locks(server, database, file)
             _killed_engine(server, on_sqlite)
+        later = brief + 2 * RATE_INTERVAL  # when no chart shows the brief one any more
+        eventually(lambda: time.time() > later or None, SEEN_WITHIN, "the end of the brief outage's traces")
         _outage(server, database)
         _quiet_time(server)
         end = time.time()
