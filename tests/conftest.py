@@ -76,13 +76,13 @@ def private_postgres(postgres_binaries: Path) -> Iterator[LocalServer]:
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """Say what `-n auto` is: whole runs wait for half of their time, so more of them go side by side."""
-    return 3 * (os.cpu_count() or 1) // 2 or 1
+    return 3 * len(os.sched_getaffinity(0)) // 2
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling | None:
     """Play the scenes one after the other: what one of them does to the machine is seen by the others."""
-    return Scenes(config, log)
+    return Scenes(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 class Scenes(LoadFileScheduling):  # type: ignore[misc]  # of a library without types

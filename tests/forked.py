@@ -282,7 +282,10 @@ async def _spawn(channel: int, counters: int, stderr: IO[bytes]) -> asyncio.subp
         return await _spawned(channel, counters, stderr)
     child = os.fork()
     if not child:
-        _become_engine(channel, counters, stderr.fileno())
+        try:
+            _become_engine(channel, counters, stderr.fileno())
+        finally:  # it may not go on as its parent, whatever happens
+            os._exit(70)
     return cast("asyncio.subprocess.Process", _Engine(child))
 
 

@@ -13,7 +13,7 @@ from daemon.load.batch import BatchPolicy, BatchWriter
 from daemon.load.policy import PoolPolicy
 from daemon.load.pool import Pool
 from daemon.load.schedule import Constant, Poisson, Shaped
-from daemon.load.shapes import Burst, Ramp, Shape, Sine
+from daemon.load.shapes import Burst, Ramp, Shape, Sine, steps
 from daemon.load.turns import Pace
 from daemon.ops import PoolName
 from daemon.record.histogram import Histogram
@@ -527,11 +527,11 @@ def test_what_was_due_is_what_has_ended_and_what_is_under_way(kind: type[Constan
 
     async def look(rig: Rig) -> None:
         for _ in range(40):
-            await asyncio.sleep(0.25)
+            await asyncio.sleep(0.2513)  # no turn is due at that very moment
             counted = rig.recorder.snapshot()
             seen.append((rig.pool.due, outcomes(counted, "ok") + rig.pool.in_flight))
 
-    loaded(PoolPolicy(workers=50, schedule=kind(100.0)), 10.0, meanwhile=look)
+    loaded(PoolPolicy(workers=50, schedule=kind(100.0)), 10.2, meanwhile=look)
     assert [due for due, _ in seen] == [ended for _, ended in seen]
     assert seen[-1][0] == pytest.approx(1000, rel=0.1)
 
@@ -555,6 +555,47 @@ def test_what_is_due_and_has_no_worker_yet_counts_as_on_average() -> None:
     assert seen == pytest.approx([*range(1000, 9000, 1000), 8000, 8010], abs=2)
     ended = outcomes(snapshot, "ok") + outcomes(snapshot, "dropped")
     assert rig.pool.due == ended == pytest.approx(8020, abs=2)
+
+
+@pytest.mark.parametrize(
+    "shape", [Ramp(100, 0, 6), Burst(1, 400, 7, 1), Sine(100, 100, 8), steps((100, 0, 50), 3)]
+)
+def test_what_comes_while_all_workers_are_held_up_is_the_integral_of_the_rate(shape: Shape) -> None:
+    seen: list[tuple[float, float]] = []
+
+    async def freeze(rig: Rig) -> None:
+        for second in range(1, 10):
+            await asyncio.sleep(1.0)
+            seen.append((rig.pool.due, shape.total(second)))
+            if second == 1:
+                rig.backend.frozen_until = rig.clock.now() + 5.0
+
+    loaded(PoolPolicy(workers=2, schedule=Shaped(shape), max_backlog=100.0), 10.0, meanwhile=freeze)
+    assert [due for due, _ in seen] == pytest.approx([total for _, total in seen], abs=2)
+
+
+def test_a_schedule_without_workers_asks_all_the_same() -> None:
+    async def look(rig: Rig) -> None:
+        await rig.pool.change(Pace(0, Constant(100.0)))
+        await asyncio.sleep(2.0)
+        assert rig.pool.due == pytest.approx(200, abs=1)
+
+    rig, snapshot = loaded(PoolPolicy(workers=5), 3.0, meanwhile=look)
+    assert rig.pool.due == snapshot.counters["soakd_ops_dropped_total", "reader", "stopping"]
+
+
+def test_what_comes_while_the_loop_stands_still_is_due_and_dropped_at_the_stop() -> None:
+    """Workers sleep until their turns, of which each has one, and are woken by the stop."""
+
+    async def stall(rig: Rig) -> None:
+        await asyncio.sleep(1.0)
+        rig.clock.time += 1.0
+        assert rig.pool.due == pytest.approx(2000, abs=1)
+        rig.pool.stop()
+
+    rig, snapshot = loaded(PoolPolicy(workers=50, schedule=Constant(1000.0)), 5.0, meanwhile=stall)
+    assert rig.pool.due == pytest.approx(2000, abs=1)
+    assert outcomes(snapshot, "ok") + outcomes(snapshot, "dropped") == rig.pool.due
 
 
 def test_a_closed_loop_has_nothing_due() -> None:

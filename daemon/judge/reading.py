@@ -9,6 +9,7 @@ from daemon.record.snapshot import Key, Snapshot
 
 SAMPLED = ("soakd_pg_", "soakd_host_")
 """Counters that somebody else keeps: they do not begin at 0, and begin again when that one does."""
+DUE = "soakd_ops_due_total"
 
 Pattern = tuple[str, ...]
 """A metric's name and the first of its label values; an empty one stands for any."""
@@ -39,7 +40,7 @@ class Reader:
     """Turns snapshots into readings whose counters only grow.
 
     A counter of the database server or of the host counts from when it is first seen, and goes on
-    when the server began anew. What schedules ask for is integrated from their present rates.
+    when the server began anew.
     """
 
     def __init__(self, histograms: Iterable[Pattern]) -> None:

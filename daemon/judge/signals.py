@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 from daemon.errors import ERROR_CLASSES
 from daemon.judge.levels import LEVELS, Level, violations
 from daemon.judge.quantity import Kind
-from daemon.judge.reading import Pattern, Span, share
+from daemon.judge.reading import DUE, Pattern, Span, share
 from daemon.ops import POOLS
 
 QUANTILES: Mapping[str, float] = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999}
@@ -142,7 +142,7 @@ def _share(name: str, pattern: Pattern, part: Sequence[str], whole: Sequence[str
 
 
 def _of_target(span: Span, pool: str) -> float | None:
-    return share(span.count(OPS, pool, among=ANSWERED), span.count("soakd_ops_due_total", pool))
+    return share(span.count(OPS, pool, among=ANSWERED), span.count(DUE, pool))
 
 
 def _counts() -> Iterator[Signal]:

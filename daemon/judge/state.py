@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from daemon.judge.meter import RECENT
 from daemon.judge.quantity import show_value
-from daemon.judge.reading import Pattern, Reading, Span, share
+from daemon.judge.reading import DUE, Pattern, Reading, Span, share
 from daemon.judge.rules import LEVELS, RULES, Level, Rule
 from daemon.judge.signals import ANSWERED, FAILED, OPS, RAN
 from daemon.ops import POOLS
@@ -126,7 +126,7 @@ def inputs(reading: Reading, recent: Span) -> Inputs:
         if not workers:
             continue
         times = recent.histogram(("soakd_op_response_seconds", pool))
-        due = recent.count("soakd_ops_due_total", pool) or 0.0
+        due = recent.count(DUE, pool) or 0.0
         pools[pool] = PoolInputs(
             rate=recent.rate(OPS, pool, among=ANSWERED),
             met=share(recent.count(OPS, pool, among=ANSWERED), due) if due >= FEW else None,

@@ -17,6 +17,8 @@ COMPARE: Mapping[Comparison, Callable[[float, float], bool]] = {
 class Judged(NamedTuple):
     """A threshold and what has become of it; times in s since the beginning.
 
+    One that has ended the run stays as it was at that time.
+
     Attributes:
         threshold: the bound.
         value: over the whole run so far, less the first `after` s; with `for` over the last seconds.

@@ -97,6 +97,7 @@ class Pool:
     def stop(self) -> None:
         """Take no further turn; sleeping workers end at once."""
         self._stopping = True
+        self._turns.end()
         self._stopped.set()
         self._wake_all()
 
@@ -114,7 +115,7 @@ class Pool:
 
     @property
     def due(self) -> float:
-        """Operations that its schedules have asked for until now; 0 if its loop was always closed."""
+        """Operations that its schedules have asked for until now: see `Turns`."""
         return self._turns.due
 
     @property
@@ -181,11 +182,10 @@ class Pool:
             intended = turns.next(arrivals)
             now = self._clock.now()
             if intended > now:
-                if not await self._reached(intended, arrivals):
-                    return None
-                turns.come(arrivals)
-                return intended
-            turns.come(arrivals)
+                if await self._reached(intended, arrivals):
+                    return intended
+                turns.forgo(intended)
+                return None
             if not turns.missed(intended, now):
                 return intended
             skipped += 1

@@ -19,6 +19,10 @@ class Schedule(Protocol):
         """Return the intended operations per second `elapsed` s after the start."""
         ...
 
+    def total(self, elapsed: float) -> float:
+        """Return the operations intended before `elapsed` s: the rate integrated from 0."""
+        ...
+
 
 class Constant(NamedTuple):
     """Evenly spaced arrivals; the shards of a run interleave.
@@ -41,6 +45,10 @@ class Constant(NamedTuple):
         """Return this shard's rate."""
         return self.per_second / self.shards
 
+    def total(self, elapsed: float) -> float:
+        """Return this shard's operations, of random ones those that are expected."""
+        return self.rate(0) * elapsed
+
 
 class Poisson(NamedTuple):
     """Arrivals of many independent users: exponential gaps; see `Constant` for the fields."""
@@ -60,6 +68,10 @@ class Poisson(NamedTuple):
     def rate(self, elapsed: float) -> float:  # noqa: ARG002 - part of the protocol
         """Return this shard's rate."""
         return self.per_second / self.shards
+
+    def total(self, elapsed: float) -> float:
+        """Return this shard's operations, of random ones those that are expected."""
+        return self.rate(0) * elapsed
 
 
 class Shaped(NamedTuple):
@@ -83,6 +95,10 @@ class Shaped(NamedTuple):
         """Return this shard's rate."""
         return self.shape.rate(elapsed) / self.shards
 
+    def total(self, elapsed: float) -> float:
+        """Return this shard's operations, of random ones those that are expected."""
+        return self.shape.total(elapsed) / self.shards
+
 
 class ShapedPoisson(NamedTuple):
     """Arrivals of many independent users whose number changes; see `Shaped` for the fields."""
@@ -101,3 +117,7 @@ class ShapedPoisson(NamedTuple):
     def rate(self, elapsed: float) -> float:
         """Return this shard's rate."""
         return self.shape.rate(elapsed) / self.shards
+
+    def total(self, elapsed: float) -> float:
+        """Return this shard's operations, of random ones those that are expected."""
+        return self.shape.total(elapsed) / self.shards

@@ -1,6 +1,7 @@
 """The intended times of a pool: which schedule is followed, and what becomes of turns that nobody takes."""
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Iterator
 from random import Random
 from typing import NamedTuple
@@ -46,11 +47,11 @@ class Turns:
         self._seed = seed
         self._followed = 0
         self._start = 0.0
-        self._come = 0  # turns whose time has come and that were taken or dropped
-        self._told = 0.0
-        self._over = False
-        self._newest = 0.0  # intended time of the last turn that was given out, s after the start
-        self._waiting = 0  # workers with a turn whose time has not come
+        self._come = 0  # turns that were given out, or dropped, and whose time has come
+        self._ahead: deque[float] = deque()  # offsets of those whose time has not; one per worker at most
+        self._newest = 0.0  # offset of the last one that was given out
+        self._ended: float | None = None
+        self._told = 0.0  # a counter may not fall when an average is followed by what really came
         self.pace = Pace(0, None)
         self.arrivals: Iterator[float] | None = None  # None: a closed loop
 
@@ -58,7 +59,8 @@ class Turns:
         """Begin with a pace now."""
         self.pace = pace
         self._start = self._clock.now()
-        self._newest, self._waiting = 0.0, 0
+        self._newest = 0.0
+        self._ahead.clear()
         seed = f"{self._seed}/arrivals" + (f"/{self._followed}" if self._followed else "")
         self.arrivals = pace.schedule.arrivals(Random(seed)) if pace.schedule else None
         self._followed += 1
@@ -71,32 +73,43 @@ class Turns:
 
     @property
     def due(self) -> float:
-        """Operations that schedules have asked for until now.
+        """Operations that schedules have asked for until now, or until the end.
 
-        Exact, and random where arrivals are, while a worker waits for the next turn. While all are
-        busy nobody has drawn the turns since the last one: as many are taken for due as there are on average.
+        Those that workers have drawn are counted one by one. When all workers are late nobody has
+        drawn what came since: of these as many are taken for due as there are on average.
         """
-        schedule, now = self.pace.schedule, self._clock.now() - self._start
-        undrawn = 0.0
-        if schedule and self.pace.workers and not self._waiting and now > self._newest and not self._over:
-            undrawn = (now - self._newest) * (schedule.rate(self._newest) + schedule.rate(now)) / 2
+        now = self._elapsed()
+        self._pass(now)
+        schedule = self.pace.schedule
+        undrawn = schedule.total(now) - schedule.total(self._newest) if schedule and now > self._newest else 0
         self._told = max(self._told, self._come + undrawn)
         return self._told
 
     def next(self, arrivals: Iterator[float]) -> float:
-        """Return the next intended time of the schedule that is followed, s on the clock.
-
-        It is `come` once it is due; until then the worker is one of those that wait.
-        """
+        """Return the next intended time of the schedule that is followed, s on the clock."""
         self._newest = next(arrivals)
-        self._waiting += 1
+        self._ahead.append(self._newest)
+        self._pass(self._elapsed())
         return self._start + self._newest
 
-    def come(self, arrivals: Iterator[float]) -> None:
-        """Note that the time of a turn of these has come."""
-        self._come += 1
-        if arrivals is self.arrivals:
-            self._waiting -= 1
+    def end(self) -> None:
+        """Ask for nothing from now on."""
+        if self._ended is None:
+            self._ended = self._clock.now()
+
+    def forgo(self, intended: float) -> None:
+        """Drop a turn that a worker had drawn before the end, if its time has come."""
+        if self._ended is not None and intended <= self._ended:
+            self._drop("stopping")
+
+    def _elapsed(self) -> float:
+        return (self._clock.now() if self._ended is None else self._ended) - self._start
+
+    def _pass(self, now: float) -> None:
+        ahead = self._ahead
+        while ahead and ahead[0] <= now:
+            ahead.popleft()
+            self._come += 1
 
     def missed(self, intended: float, now: float) -> bool:
         """Return whether a turn is not worth taking any more, and drop it: outages end without a burst."""
@@ -111,11 +124,12 @@ class Turns:
 
     async def leave(self, pace: Pace | None = None) -> None:
         """Follow another pace, or none, and count the turns that were due and that no worker had come to."""
-        arrivals, until = self.arrivals, self._clock.now() - self._start
-        if pace is None:
-            self._over = True
-        else:
+        arrivals, until = self.arrivals, self._elapsed()
+        self._pass(until)
+        if pace is not None:
             self.follow(pace)
+        else:
+            self._newest = until  # nobody draws any more: what is left is counted below
         for left, offset in enumerate(arrivals or ()):
             if offset > until:
                 return

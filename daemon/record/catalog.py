@@ -17,7 +17,7 @@ METRICS: Mapping[str, Metric] = {
         "Intended operations that never ran or were cut off: backlog, outage, queue_full, stopping, aborted.",
     ),
     "soakd_ops_due_total": Metric(
-        "counter", ("pool",), "Operations that the schedule has asked for; 0 in a closed loop."
+        "counter", ("pool",), "Operations that schedules asked for; on average, while all workers are late."
     ),
     "soakd_op_response_seconds": Metric(
         "histogram", ("pool", "op"), "From the intended time to the end: what a user would have waited."
