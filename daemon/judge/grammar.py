@@ -10,7 +10,8 @@
 
 Without `for` it is about the whole measured part of a run; with it about the last ten seconds, and is failed
 once it was violated for so long without a break. What was before `after` is left out. `abort` ends the run as
-soon as it is failed, which it then stays. Where there is nothing to judge it is failed too, unless it is `optional`.
+soon as it is failed, which it then stays. Where there is nothing to judge it is failed too, unless it is
+`optional`.
 """
 
 import difflib
