@@ -188,7 +188,9 @@ def test_with_for_only_a_violation_without_a_break_counts_and_it_stays_failed() 
 def test_what_ends_a_run_stays_failed_with_the_figures_that_it_had_then() -> None:
     """The run goes on for a moment, and drains: that may not make a pass of it."""
     judged = fold("target.reader > 95% abort", (1, 1.0, 0.96), (2, 0.9, 0.94), (3, 1.0, 0.97))
-    assert (judged.verdict, judged.ok, judged.failed_at, judged.value) == ("fail", False, 2, 0.94)
+    assert (judged.verdict, judged.ok, judged.violated_since, judged.value) == ("fail", False, 2, 0.94)
+    lasting = fold("errors.rate < 1% for 1s abort", (1, 0.5, 0), (2, 0.5, 0), (3, 0.0, 0))
+    assert (lasting.verdict, lasting.failed_at, lasting.value) == ("fail", 2, 0.5)
     assert describe(judged) == "94 %, at worst 90 % after 2 s"
 
 

@@ -10,6 +10,7 @@ from daemon.record.snapshot import Key, Snapshot
 SAMPLED = ("soakd_pg_", "soakd_host_")
 """Counters that somebody else keeps: they do not begin at 0, and begin again when that one does."""
 DUE = "soakd_ops_due_total"
+"""What answers are compared with, by pool."""
 
 Pattern = tuple[str, ...]
 """A metric's name and the first of its label values; an empty one stands for any."""

@@ -25,7 +25,7 @@ class Judged(NamedTuple):
         worst: of the values over the last seconds, the one that is farthest on the wrong side.
         worst_at: when that was.
         violated_since: when the violation began that still lasts; None while there is none.
-        failed_at: when it was failed for good, for one with `for` or `abort`.
+        failed_at: when it was failed for good, for one with `for`.
         seen: there was something to judge.
     """
 
@@ -42,8 +42,9 @@ class Judged(NamedTuple):
         """What would be said if the run ended now."""
         if not self.seen:
             return "no data"
-        violated = self.threshold.lasting is None and self.violated_since is not None
-        return "fail" if violated or self.failed_at is not None else "pass"
+        if self.threshold.lasting is None:
+            return "pass" if self.violated_since is None else "fail"
+        return "pass" if self.failed_at is None else "fail"
 
     @property
     def ok(self) -> bool:
@@ -59,7 +60,7 @@ class Judged(NamedTuple):
 def judge(judged: Judged, sample: Sample) -> Judged:
     """Return the threshold after one more look."""
     threshold = judged.threshold
-    ended = threshold.abort and judged.failed_at is not None
+    ended = threshold.abort and judged.failing
     if sample.elapsed < threshold.after or ended:  # what ends a run stays as it was then
         return judged
     recent = sample.recent.get(threshold.after, {}).get(threshold.signal)
@@ -74,8 +75,8 @@ def judge(judged: Judged, sample: Sample) -> Judged:
         return judged._replace(seen=True, violated_since=None)
     since = sample.elapsed if judged.violated_since is None else judged.violated_since
     judged = judged._replace(seen=True, violated_since=since)
-    needed = 0.0 if threshold.lasting is None and threshold.abort else threshold.lasting
-    if needed is not None and judged.failed_at is None and sample.elapsed - since >= needed:
+    lasting = threshold.lasting
+    if lasting is not None and judged.failed_at is None and sample.elapsed - since >= lasting:
         judged = judged._replace(failed_at=sample.elapsed)
     return judged
 

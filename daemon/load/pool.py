@@ -179,8 +179,8 @@ class Pool:
         """Return the schedule's next intended time once it has come; None when the schedule is over."""
         turns, skipped = self._turns, 0
         while not self._stopping and arrivals is turns.arrivals:
-            intended = turns.next(arrivals)
             now = self._clock.now()
+            intended = turns.next(arrivals, now)
             if intended > now:
                 if await self._reached(intended, arrivals):
                     return intended

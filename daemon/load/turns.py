@@ -85,11 +85,11 @@ class Turns:
         self._told = max(self._told, self._come + undrawn)
         return self._told
 
-    def next(self, arrivals: Iterator[float]) -> float:
-        """Return the next intended time of the schedule that is followed, s on the clock."""
+    def next(self, arrivals: Iterator[float], now: float) -> float:
+        """Return the next intended time of the schedule that is followed, s on the clock that shows `now`."""
         self._newest = next(arrivals)
         self._ahead.append(self._newest)
-        self._pass(self._elapsed())
+        self._pass(now - self._start)
         return self._start + self._newest
 
     def end(self) -> None:
