@@ -1,4 +1,4 @@
-"""Somebody else's locks: a table in PostgreSQL, a whole file in SQLite."""
+"""Somebody else's locks: a table in PostgreSQL, a whole file or a snapshot of it in SQLite."""
 
 import subprocess
 import sys
@@ -11,8 +11,9 @@ import psycopg
 _HOLD = """
 import sqlite3, sys
 connection = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=20)
-connection.execute("BEGIN IMMEDIATE")
-print("locked", flush=True)
+connection.execute(sys.argv[2])
+connection.execute("SELECT * FROM sqlite_schema").fetchall()
+print("held", flush=True)
 sys.stdin.read()
 connection.execute("ROLLBACK")
 """
@@ -22,7 +23,7 @@ connection.execute("ROLLBACK")
 def writes_blocked(target: str) -> Iterator[None]:
     """Keep everybody else from writing rows for as long as the context lasts."""
     if target.startswith("sqlite"):
-        with _file_locked(target.removeprefix("sqlite:///")):
+        with _transaction(target, "BEGIN IMMEDIATE"):
             yield
     else:
         with psycopg.connect(target) as connection:
@@ -32,12 +33,22 @@ def writes_blocked(target: str) -> Iterator[None]:
 
 
 @contextmanager
-def _file_locked(file: str) -> Iterator[None]:
+def snapshot_held(target: str) -> Iterator[None]:
+    """Read a SQLite file as it is now for as long as the context lasts: its WAL cannot begin anew."""
+    with _transaction(target, "BEGIN"):
+        yield
+
+
+@contextmanager
+def _transaction(target: str, begin: str) -> Iterator[None]:
     holder = subprocess.Popen(
-        [sys.executable, "-c", _HOLD, file], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", _HOLD, target.removeprefix("sqlite:///"), begin],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     with holder:
         assert holder.stdout is not None
-        assert holder.stdout.readline() == "locked\n"
+        assert holder.stdout.readline() == "held\n"
         yield
         holder.communicate("")
