@@ -29,6 +29,7 @@ LOAD = (
 HOST = {"disk", "memory", "processor", "steal", "CPU quota", "generator", "backlog"}
 """What may be true of a busy machine at any time, beside what was done to the database."""
 
+KNOWN = "SELECT (SELECT started FROM runs) + max(at + length) / 1000.0 FROM intervals"
 CPU = "SELECT value FROM samples_over_time WHERE signal = 'host.cpu'"
 
 
@@ -46,7 +47,7 @@ class Watched:
     def __init__(self, run: Soakd) -> None:
         self.run = run
         self.done: dict[str, Disturbance] = {}
-        self.quiet(3)
+        self.quiet(4)
 
     @contextmanager
     def disturbed(self, name: str, *right: str) -> Iterator[None]:
@@ -55,25 +56,26 @@ class Watched:
         yield
         # Its answers come within a second. A busy machine has bad moments of its own before the next one.
         self.done[name] = Disturbance(begin, time.time() + 1, set(right))
-        self.quiet(3)
+        self.quiet(4)
 
     def quiet(self, seconds: int) -> None:
-        """Wait until the history has so many more seconds of the load."""
-        until = self._known() + seconds
+        """Wait for so long, and until the history knows it."""
+        until = time.time() + seconds
         eventually(lambda: self._known() >= until or None, 60, f"{seconds} s of history")
 
     def _known(self) -> float:
+        """Return until when the history knows of the load, s since the epoch."""
         file = self.run.folder / "soakd-history.db"
         if not file.exists():
             return 0.0
         connection = sqlite3.connect(f"file:{file}?mode=ro", uri=True)
         try:
-            (end,) = connection.execute("SELECT max(at + length) FROM intervals").fetchone()
+            (end,) = connection.execute(KNOWN).fetchone()
         except sqlite3.OperationalError:  # just being made
             return 0.0
         finally:
             connection.close()
-        return (end or 0) / 1000
+        return end or 0.0
 
     def report(self) -> dict[str, Any]:
         """End the run and return its report."""
