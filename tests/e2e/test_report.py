@@ -23,7 +23,7 @@ from tests.servers import LocalServer
 
 # An open loop: whatever is due while the target stands still is late, and shows it.
 LOAD = (
-    "--writers", "4", "--write-rate", "200", "--readers", "2", "--read-rate", "200",
+    "--writers", "4", "--write-rate", "100", "--readers", "2", "--read-rate", "100",
     "--batch-timeout", "0", "--sample-interval", "1s", "--duration", "0",
 )  # fmt: skip
 HOST = {"disk", "memory", "processor", "steal", "CPU quota", "generator", "backlog"}

@@ -158,7 +158,7 @@ def _postgresql(binaries: Path) -> Iterator[LocalServer]:
 @contextmanager
 def _run_on_postgresql(folder: Path, address: str, target: str) -> Iterator[Soakd]:
     with _run(
-        folder, address, target, "--writers", "20", "--write-rate", "200", "--read-rate", "300",
+        folder, address, target, "--writers", "20", "--write-rate", "100", "--read-rate", "100",
         *settings(batch__retry__cap="100ms", events__retain_rows=1000),
     ) as run:  # fmt: skip
         yield run
@@ -169,7 +169,7 @@ def _run_on_sqlite(folder: Path, address: str, file: Path) -> Iterator[Soakd]:
     """Start a run with more writers than its queue has room for; what does not fit is dropped."""
     with _run(
         folder, address, f"sqlite:///{file}", "--workload", "progress", "--scale", "50",
-        "--writers", "60", "--write-rate", "300", "--read-rate", "300",
+        "--writers", "60", "--write-rate", "150", "--read-rate", "100",
         "--batch-size", "20", "--queue-size", "30", "--on-full", "drop",
         *settings(progress__canary="500ms"),
     ) as run:  # fmt: skip
