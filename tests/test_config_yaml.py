@@ -73,7 +73,8 @@ def test_an_empty_file_or_group_holds_nothing(tmp_path: Path, text: str) -> None
         ("a: 1\n---\nb: 2", ":2: not valid YAML"),
         (b"\x00\x01\x02", "not YAML text"),
         (b"a: \xff\xfe\xfd", "not YAML text"),
-        ("[" * 5000, "not "),
+        ("a:\n  " + "[" * 5000, ":2: not valid YAML: more than 50 brackets"),
+        ("- " * 5000, "not YAML text"),
         (b"a: 1\n" + b"#" * 2**20, "larger than 1 MiB"),
     ],
 )

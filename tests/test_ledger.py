@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Sequence
+from functools import cache
 from pathlib import Path
 from random import Random
 from typing import TypeVar, cast
@@ -74,7 +75,7 @@ async def tables(backend: Backend) -> set[str]:
 
 def workload(backend: Backend) -> Events:
     """Return the workload, for its tables."""
-    return events(dialect=backend.dialect)
+    return events(dialect=backend.dialect, workers=0)
 
 
 async def prepare(backend: Backend, *, clean: bool = False) -> None:
@@ -89,10 +90,14 @@ def record(run: int = 1, *, writers: int = 4, shards: int = 2) -> RunRecord:
 
 async def write(backend: Backend, identity: Identity, worker: int, seqs: Sequence[int]) -> None:
     """Write rows with chosen keys."""
-    made = events(identity=identity, dialect=backend.dialect)
-    row = made.row(0, 0, Random(1))
     key = (identity.run, identity.shard, worker)
-    await backend.write_rows(EVENTS, [(*key, seq, *row[4:]) for seq in seqs], again=False)
+    await backend.write_rows(EVENTS, [(*key, seq, *content()) for seq in seqs], again=False)
+
+
+@cache
+def content() -> Values:
+    """Return what a row holds beside its key."""
+    return events().row(0, 0, Random(1))[4:]
 
 
 def test_a_runs_number_is_its_start_in_utc() -> None:

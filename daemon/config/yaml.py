@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import yaml
+from yaml.scanner import ScannerError
 
 from daemon.errors import UsageError
 
 MAX_FILE_SIZE = 2**20
 """Most bytes that are read of a file: a configuration of a megabyte is some other file."""
-
+DEEPEST = 50
+"""Most lists and mappings within each other on a line."""
 
 T = TypeVar("T")
 
@@ -32,6 +34,14 @@ class Loader(yaml.SafeLoader):
     """Scalars as in the YAML 1.2 core schema; anything else stays text."""
 
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 - PyYAML's own way
+
+    def fetch_flow_collection_start(self, token: type[yaml.Token]) -> None:
+        """Take a bracket or a brace, for which PyYAML takes time by the square of how many are open."""
+        if self.flow_level == DEEPEST:
+            raise ScannerError(
+                None, None, f"more than {DEEPEST} brackets and braces in each other", self.get_mark()
+            )
+        super().fetch_flow_collection_start(token)
 
 
 Loader.add_implicit_resolver(

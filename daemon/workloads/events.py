@@ -34,8 +34,9 @@ EVENTS = Table(
 )
 
 LEVELS = ("debug",) * 32 + ("info",) * 80 + ("warning",) * 12 + ("error",) * 4  # 128: one per 7 random bits
-USERS = 100_000
+USERS = range(100_000)
 STATUSES = (200, 200, 200, 201, 404, 500)
+SIZES = range(1 << 20)  # bytes
 ATTRIBUTES = 4096  # different attribute documents
 TEXT = 1 << 16  # characters that messages are cut from; a power of two
 
@@ -82,7 +83,7 @@ class Events:
             weights: share of each read, by name; with one above 0 for `search` there is an index for it.
             existing: rows of an earlier run, read when this one writes none.
             wall: seconds since the Unix epoch.
-            rng: fills the payload pool.
+            rng: fills the payload pool, which is made when there are writers.
             under_way: rows of each writer that may not be committed yet.
             retain: rows that the table is to hold at most; 0: all.
             shards: of the run.
@@ -103,9 +104,7 @@ class Events:
         self._wall = wall
         self._size = message_size
         self._services = [f"service-{n:04d}" for n in range(services)]
-        text = make_text(TEXT, rng)
-        self._text = (text * (1 + (TEXT + message_size) // len(text)))[: TEXT + message_size]
-        self._attributes = [_attributes(rng) for _ in range(ATTRIBUTES)]
+        self._text, self._attributes = _payloads(message_size, rng) if workers else ("", [])
         self._searchable = weights["search"] > 0
         self._sql = _statements(dialect)
 
@@ -181,9 +180,14 @@ class Events:
         return (run, shard, worker, first + (self._draw(count, rng) if count > 0 else 0))
 
 
-def _attributes(rng: Random) -> str:
-    user, status, size = (uniform_span(span, rng) for span in (USERS, len(STATUSES), 1 << 20))
-    return f'{{"user":{user},"status":{STATUSES[status]},"bytes":{size}}}'
+def _payloads(message_size: int, rng: Random) -> tuple[str, Sequence[str]]:
+    """Return the text that messages are cut from, and all attribute documents; takes some milliseconds."""
+    text = make_text(TEXT, rng)
+    drawn = zip(*(rng.choices(among, k=ATTRIBUTES) for among in (USERS, STATUSES, SIZES)), strict=True)
+    return (
+        (text * (1 + (TEXT + message_size) // len(text)))[: TEXT + message_size],
+        [f'{{"user":{user},"status":{status},"bytes":{size}}}' for user, status, size in drawn],
+    )
 
 
 def uniform_span(span: int, rng: Random) -> int:
