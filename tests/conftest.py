@@ -3,8 +3,10 @@
 import os
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -22,6 +24,7 @@ from tests.servers import (
     with_statements,
 )
 
+TESTS = Path(__file__).parent
 SCENES = ("e2e/test_prometheus.py", "e2e/test_report.py", "e2e/test_suite.py")
 """Whole runs of a minute, among them ten at once, and some whose every bad moment is looked at."""
 
@@ -30,6 +33,16 @@ def pytest_configure() -> None:
     """Keep the files of tests in memory where there is room: making databases is half of what tests do."""
     if roomy(MEMORY):
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Import a share of the modules first, so that not every worker has to compile all of them."""
+    worker, workers = (os.environ.get(f"PYTEST_XDIST_WORKER{of}") for of in ("", "_COUNT"))
+    if worker and workers and session.config.args == session.config.getini("testpaths"):
+        share = sorted(TESTS.rglob("test_*.py"))[int(worker.removeprefix("gw")) :: int(workers)]
+        for path in share:
+            with suppress(Exception):  # it is told when pytest comes to it
+                import_module(".".join(path.relative_to(TESTS.parent).with_suffix("").parts))
 
 
 @pytest.fixture(scope="module")
@@ -94,8 +107,17 @@ class Scenes(LoadFileScheduling):  # type: ignore[misc]  # of a library without 
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with whole runs: few and long tests, which at the end would keep a processor waiting."""
-    items.sort(key=lambda item: ("e2e" not in item.path.parts, not item.path.as_posix().endswith(SCENES)))
+    """Begin with whole runs, which are few and long and would keep a processor waiting at the end.
+
+    They wait for half of their time, so every other file is one of those that do not.
+    """
+    place: dict[Path, tuple[bool, int]] = {}
+    seen: Counter[bool] = Counter()
+    for path in dict.fromkeys(item.path for item in items):
+        whole = "e2e" in path.parts
+        place[path] = (not path.as_posix().endswith(SCENES), seen[whole])
+        seen[whole] += 1
+    items.sort(key=lambda item: (*place[item.path], item.path))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
