@@ -89,7 +89,7 @@ def private_postgres(postgres_binaries: Path) -> Iterator[LocalServer]:
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """Say what `-n auto` is: whole runs wait for half of their time, so more of them go side by side."""
-    return 3 * len(os.sched_getaffinity(0)) // 2
+    return 2 * len(os.sched_getaffinity(0))
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -27,6 +27,7 @@ from daemon.observe.sampler import Sampler
 from daemon.record.catalog import METRICS
 from daemon.record.catalog_samples import POSTGRES
 from daemon.record.snapshot import Snapshot
+from tests.e2e.process import eventually
 from tests.faults import Proxy, proxy
 from tests.servers import PASSWORD_ROLE, TEST_SETTINGS, LocalServer, Server, local_server, pgbouncer, standby
 
@@ -128,7 +129,11 @@ def prepare(url: str) -> None:
         connection.execute("INSERT INTO soakd.things SELECT n, n FROM generate_series(1, 1000) n")
         connection.execute("DELETE FROM soakd.things WHERE id > 900")
         connection.execute("SELECT n FROM soakd.things WHERE id = 7")
-    with psycopg.connect(url, autocommit=True) as connection:  # after the other's figures are in
+        session = connection.info.backend_pid
+    gone = "SELECT 1 WHERE NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = %s)"
+    with psycopg.connect(url, autocommit=True) as connection:
+        # it counts with the other's figures, which are in when its session is gone
+        eventually(lambda: connection.execute(gone, (session,)).fetchone(), 20, "the end of a session")
         connection.execute("VACUUM ANALYZE soakd.things")
 
 

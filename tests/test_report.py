@@ -487,6 +487,22 @@ def test_a_standstill_and_the_late_answers_that_end_it_are_one(tmp_path: Path) -
     assert (spike.at, spike.seconds) == (18.0, 4.0)
 
 
+def test_ripples_between_two_spikes_do_not_make_one_of_them(tmp_path: Path) -> None:
+    """Readers were a little slow every other second; writers were very slow at both ends of that."""
+    record = lived(tmp_path, seconds=30, slow=lambda second: 50.0 if second in (11, 17) else 1.0)
+    times = {12_000: 4.0, 13_000: 2.1, 14_000: 4.0}
+    ripples = [
+        {**row, "p99": row["p99"] * factor, "worst_p99": row["worst_p99"] * factor}
+        for row in record.pools["reader"]
+        for factor in (times.get(row["at"], 1.0),)
+    ]
+    found = spikes(record._replace(pools={**record.pools, "reader": ripples}))
+    assert [(spike.pool, spike.at, spike.seconds) for spike in found] == [
+        ("writer", 10.0, 4.0),
+        ("writer", 14.0, 3.0),
+    ]
+
+
 Change = Callable[[Past], Sequence[Event] | None]
 STAMP = STARTED + 30.4
 

@@ -77,16 +77,20 @@ def _worst(record: Record) -> list[list[_Slow]]:
     found = sorted(one for pool, rows in record.pools.items() for one in _stretches(_slow(pool, rows)))
     joined: list[list[_Slow]] = []
     for one in found:
-        if joined and _one(joined[-1][-1], one):
+        if joined and _one(joined[-1], one):
             joined[-1].append(one)
         else:
             joined.append([one])
     return sorted(joined, key=lambda group: -max(one.times for one in group))[:MOST]
 
 
-def _one(earlier: _Slow, later: _Slow) -> bool:
-    waited = earlier.p99 is None and later.begin - round(later.height * 1000) <= earlier.end
-    return waited or later.peak - earlier.peak <= NEAR
+def _one(group: Sequence[_Slow], later: _Slow) -> bool:
+    """Return whether a peak is of the same spike: near its worst one, or an end that it was waited for.
+
+    Not near its last one: ripples of both pools, one after the other, would join all that is between them.
+    """
+    waited = group[-1].p99 is None and later.begin - round(later.height * 1000) <= group[-1].end
+    return waited or later.peak - max(group, key=lambda one: one.times).peak <= NEAR
 
 
 def _stretches(slow: Iterable[_Slow]) -> Iterator[_Slow]:

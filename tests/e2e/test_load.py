@@ -21,12 +21,12 @@ def test_an_open_loop_meets_its_rate_within_one_percent(soakd: Start) -> None:
         return list(run.summary["pools"].values())
 
     def met(pool: dict[str, Any]) -> bool:
-        return bool(pool["target_met"] and pool["achieved_rate"] == pytest.approx(200, rel=0.01))
+        close = pool["achieved_rate"] == pytest.approx(200, rel=0.01)
+        return bool(pool["target_met"] and close and not pool["dropped"])
 
     tries = (pools() for _ in range(TRIES))
     seen = next((found for found in tries if all(map(met, found))), [])
     assert [pool["target_rate"] for pool in seen] == [200, 200]
-    assert [pool["dropped"] for pool in seen] == [0, 0]
 
 
 def test_a_rate_that_is_not_met_is_reported_as_missed(soakd: Start) -> None:
