@@ -454,10 +454,15 @@ def test_the_entry_loads_nothing_before_an_interrupt_would_be_caught() -> None:
 
 
 def test_a_command_does_not_load_the_others() -> None:
-    """Help comes without the HTTP server, the scheduler and the databases' libraries."""
+    """Help comes without the HTTP server, the scheduler and the databases' libraries.
+
+    The version comes without anything.
+    """
     heavy = "{'uvicorn', 'starlette', 'apscheduler', 'apsw', 'psycopg', 'numpy'}"
     code = (
-        "import sys; from daemon.__main__ import main; main(['run', '--help']); main(['config', 'show']);"
+        "import sys; from daemon.__main__ import main;"
+        "main(['--version']); assert 'pydantic' not in sys.modules;"
+        "main(['run', '--help']); main(['config', 'show']);"
         f"print(sorted({heavy} & set(sys.modules)), file=sys.stderr)"
     )
     done = subprocess.run(

@@ -25,6 +25,7 @@ COMMANDS: Mapping[str, str] = {
 }
 """Name → module; each module's `register` adds its commands to the app that it is given."""
 
+VERSION = "--version"
 COMPLETION_VARIABLE = "_SOAKD_COMPLETE"  # set by the shell when it asks for completions
 
 _ABOUT = """Put a database under load for minutes or months, and measure it truthfully.
@@ -59,7 +60,8 @@ def build_app(arguments: Sequence[str], environ: Mapping[str, str]) -> typer.Typ
     )
     app.callback()(_root)
     asked = arguments[0] if arguments and COMPLETION_VARIABLE not in environ else ""
-    for name in [asked] if asked in COMMANDS else COMMANDS:
+    needed = () if asked == VERSION else (asked,) if asked in COMMANDS else COMMANDS
+    for name in needed:
         import_module(COMMANDS[name]).register(app)
     return app
 
@@ -74,7 +76,7 @@ def _root(
     *,
     version: Annotated[
         bool,
-        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and end."),
+        typer.Option(VERSION, callback=_show_version, is_eager=True, help="Show the version and end."),
     ] = False,
 ) -> None:
     """See `_ABOUT`."""
