@@ -456,7 +456,7 @@ def test_the_entry_loads_nothing_before_an_interrupt_would_be_caught() -> None:
 def test_a_command_does_not_load_the_others() -> None:
     """Help comes without the HTTP server, the scheduler and the databases' libraries.
 
-    The version comes without anything.
+    The version comes without the settings.
     """
     heavy = "{'uvicorn', 'starlette', 'apscheduler', 'apsw', 'psycopg', 'numpy'}"
     code = (

@@ -7,6 +7,9 @@ import pytest
 from daemon.config.yaml import read_yaml
 from daemon.errors import UsageError
 
+ALIASES = "\n".join(["a0: &a0 1", *(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]" for n in range(1, 40))])
+"""Two to the power of 39 values in a kilobyte."""
+
 
 def read(tmp_path: Path, text: str | bytes) -> dict[str, tuple[object, int]]:
     """Return key → (value, line) of a text, with `group` and `null` as groups."""
@@ -58,6 +61,10 @@ def test_an_empty_file_or_group_holds_nothing(tmp_path: Path, text: str) -> None
     assert read(tmp_path, text) == {}
 
 
+def test_fifty_nested_brackets_are_read(tmp_path: Path) -> None:
+    assert str(read(tmp_path, "a: " + "[" * 50 + "]" * 50)["a"][0]).count("[") == 50
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
@@ -73,7 +80,9 @@ def test_an_empty_file_or_group_holds_nothing(tmp_path: Path, text: str) -> None
         ("a: 1\n---\nb: 2", ":2: not valid YAML"),
         (b"\x00\x01\x02", "not YAML text"),
         (b"a: \xff\xfe\xfd", "not YAML text"),
-        ("a:\n  " + "[" * 5000, ":2: not valid YAML: more than 50 brackets"),
+        ("a:\n  " + "[" * 5000, ":2: not valid YAML: more than 50 nested brackets"),
+        ("a: " + "[" * 51 + "]" * 51, ":1: not valid YAML: more than 50 nested brackets"),
+        (ALIASES, ": more than 100,000 values, aliases repeated"),
         ("- " * 5000, "not YAML text"),
         (b"a: 1\n" + b"#" * 2**20, "larger than 1 MiB"),
     ],

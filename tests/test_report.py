@@ -463,44 +463,54 @@ def test_at_most_ten_spikes_are_told_the_worst_first(tmp_path: Path) -> None:
 
 
 def test_a_standstill_is_a_spike_without_answers(tmp_path: Path) -> None:
-    record = lived(tmp_path, seconds=30)
-    quiet = [
-        {**row, "ok": 0, "p99": None, "worst_p99": None} if row["at"] in (20_000, 21_000) else row
-        for row in record.pools["writer"]
-    ]
-    found = spikes(record._replace(pools={"writer": quiet}))
+    found = spikes(slowed(lived(tmp_path, seconds=30), "writer", {20: None, 21: None}))
     assert [(spike.at, spike.seconds, spike.p99) for spike in found] == [(20.0, 2.0, None)]
 
 
 def test_a_standstill_and_the_late_answers_that_end_it_are_one(tmp_path: Path) -> None:
     """Nobody had an answer from the 18th second on, and writers had theirs, 4 s late, in the 22nd."""
     record = lived(tmp_path, seconds=30, slow=lambda second: 400.0 if second == 22 else 1.0)
-    silent = (18_000, 19_000, 20_000, 21_000)
-    quiet = {
-        pool: [
-            {**row, "ok": 0, "p99": None, "worst_p99": None} if row["at"] in silent[:last] else row
-            for row in rows
-        ]
-        for (pool, rows), last in zip(record.pools.items(), (3, 4), strict=True)
-    }
-    (spike,) = spikes(record._replace(pools=quiet))
+    silent = slowed(record, "reader", dict.fromkeys(range(18, 22)))
+    (spike,) = spikes(slowed(silent, "writer", dict.fromkeys(range(18, 21))))
     assert (spike.at, spike.seconds) == (18.0, 4.0)
+
+
+def slowed(record: Record, pool: str, times: Mapping[int, float | None]) -> Record:
+    """Return a run in which a pool was slower by some times from seconds on, or had no answers: None."""
+
+    def row(row: Mapping[str, Any]) -> Mapping[str, Any]:
+        factor = times.get(row["at"] // 1000, 1.0)
+        if factor is None:
+            return {**row, "ok": 0, "p99": None, "worst_p99": None}
+        return {**row, "p99": row["p99"] * factor, "worst_p99": row["worst_p99"] * factor}
+
+    return record._replace(pools={**record.pools, pool: [row(one) for one in record.pools[pool]]})
+
+
+def test_a_standstill_is_one_spike_whatever_the_others_did_meanwhile(tmp_path: Path) -> None:
+    record = lived(tmp_path, seconds=30)
+    silent = slowed(record, "reader", dict.fromkeys(range(18, 25)))
+    (spike,) = spikes(slowed(silent, "writer", {19: 9.0, 20: 3.0, 21: 9.0}))
+    assert (spike.at, spike.seconds) == (18.0, 7.0)
+    late = slowed(record, "reader", {**dict.fromkeys(range(18, 22)), 22: 8000.0})  # 4 s
+    (spike,) = spikes(slowed(late, "writer", {20: 3.0}))
+    assert (spike.at, spike.seconds) == (18.0, 5.0)
 
 
 def test_ripples_between_two_spikes_do_not_make_one_of_them(tmp_path: Path) -> None:
     """Readers were a little slow every other second; writers were very slow at both ends of that."""
-    record = lived(tmp_path, seconds=30, slow=lambda second: 50.0 if second in (11, 17) else 1.0)
-    times = {12_000: 4.0, 13_000: 2.1, 14_000: 4.0}
-    ripples = [
-        {**row, "p99": row["p99"] * factor, "worst_p99": row["worst_p99"] * factor}
-        for row in record.pools["reader"]
-        for factor in (times.get(row["at"], 1.0),)
-    ]
-    found = spikes(record._replace(pools={**record.pools, "reader": ripples}))
+    record = slowed(lived(tmp_path, seconds=30), "reader", {12: 4.0, 13: 2.1, 14: 4.0})
+    found = spikes(slowed(record, "writer", {10: 50.0, 16: 60.0}))
     assert [(spike.pool, spike.at, spike.seconds) for spike in found] == [
-        ("writer", 10.0, 4.0),
         ("writer", 14.0, 3.0),
+        ("writer", 10.0, 4.0),
     ]
+
+
+def test_ripples_that_rise_to_a_spike_are_not_of_it(tmp_path: Path) -> None:
+    record = slowed(lived(tmp_path, seconds=30), "writer", {10: 2.2, 14: 2.6, 18: 50.0})
+    found = spikes(slowed(record, "reader", {12: 2.4, 16: 2.8}))
+    assert (found[0].at, found[0].seconds) == (16.0, 3.0)
 
 
 Change = Callable[[Past], Sequence[Event] | None]

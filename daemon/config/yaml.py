@@ -5,7 +5,8 @@ silently wins the second time. Here scalars follow YAML 1.2 and a repeated key i
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -16,8 +17,10 @@ from daemon.errors import UsageError
 
 MAX_FILE_SIZE = 2**20
 """Most bytes that are read of a file: a configuration of a megabyte is some other file."""
-DEEPEST = 50
-"""Most lists and mappings within each other on a line."""
+MAX_OPEN = 50
+"""Most brackets and braces that may be open at once."""
+MAX_VALUES = 100_000
+"""Most values that a file may stand for, what an alias repeats counted each time."""
 
 T = TypeVar("T")
 
@@ -37,10 +40,9 @@ class Loader(yaml.SafeLoader):
 
     def fetch_flow_collection_start(self, token: type[yaml.Token]) -> None:
         """Take a bracket or a brace, for which PyYAML takes time by the square of how many are open."""
-        if self.flow_level == DEEPEST:
-            raise ScannerError(
-                None, None, f"more than {DEEPEST} brackets and braces in each other", self.get_mark()
-            )
+        if self.flow_level == MAX_OPEN:
+            problem = f"more than {MAX_OPEN} nested brackets and braces"
+            raise ScannerError(None, None, problem, self.get_mark())
         super().fetch_flow_collection_start(token)
 
 
@@ -135,13 +137,30 @@ def compose(path: Path, setting: str, use: Callable[["Loader", yaml.Node], list[
     try:
         loader = Loader(text)
         root = loader.get_single_node()
-        return [] if root is None else use(loader, root)
+        if root is None:
+            return []
+        if _values(root, {}) > MAX_VALUES:
+            raise UsageError(f"{path}: more than {MAX_VALUES:,} values, aliases repeated; check {setting}")
+        return use(loader, root)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f":{mark.line + 1}" if mark else ""
         raise UsageError(f"{path}{line}: not valid YAML: {error.problem or error.context}") from None
     except (yaml.YAMLError, ValueError, RecursionError):
         raise UsageError(f"{path}: not YAML text; check {setting}") from None
+
+
+def _values(node: yaml.Node, known: dict[int, int]) -> int:
+    """Return how many values a node stands for; `known` are those of other nodes."""
+    if id(node) not in known:
+        known[id(node)] = 1  # for what contains itself, which is refused later
+        inner: Iterable[yaml.Node] = ()
+        if isinstance(node, yaml.SequenceNode):
+            inner = node.value
+        elif isinstance(node, yaml.MappingNode):
+            inner = chain.from_iterable(node.value)
+        known[id(node)] += sum(_values(one, known) for one in inner)
+    return known[id(node)]
 
 
 def read_text(path: Path, setting: str) -> bytes:

@@ -60,7 +60,8 @@ def spikes(record: Record) -> list[Spike]:
     """Return the `MOST` worst spikes, the worst first; none where p99 was never `TIMES` what is usual.
 
     Slow seconds in a row are one spike, unless p99 falls and rises again by `AGAIN` within them. Peaks of
-    both pools at the same time are one, and so are a standstill and the late answers that end it.
+    both pools at the same time are one, and so are a standstill and the late answers that end it. The worst
+    peaks come first to that: ripples between two of them would otherwise make one of all.
     """
     return [_spike(record, group) for group in _worst(record)]
 
@@ -74,23 +75,28 @@ def stretches(record: Record) -> list[tuple[float, float]]:
 
 
 def _worst(record: Record) -> list[list[_Slow]]:
-    found = sorted(one for pool, rows in record.pools.items() for one in _stretches(_slow(pool, rows)))
-    joined: list[list[_Slow]] = []
-    for one in found:
-        if joined and _one(joined[-1], one):
-            joined[-1].append(one)
+    """Return the worst spikes, each with its worst peak first."""
+    found = [one for pool, rows in record.pools.items() for one in _stretches(_slow(pool, rows))]
+    groups: list[list[_Slow]] = []
+    for one in sorted(found, key=lambda one: -one.times):
+        group = next((group for group in groups if _belongs(one, group)), None)
+        if group:
+            group.append(one)
         else:
-            joined.append([one])
-    return sorted(joined, key=lambda group: -max(one.times for one in group))[:MOST]
+            groups.append([one])
+    return groups[:MOST]
 
 
-def _one(group: Sequence[_Slow], later: _Slow) -> bool:
-    """Return whether a peak is of the same spike: near its worst one, or an end that it was waited for.
+def _belongs(one: _Slow, group: Sequence[_Slow]) -> bool:
+    """Return whether a peak is of the same spike: near its worst one, or the two ends of a wait."""
+    near = abs(one.peak - group[0].peak) <= NEAR
+    return near or any(_waited(one, other) or _waited(other, one) for other in group)
 
-    Not near its last one: ripples of both pools, one after the other, would join all that is between them.
-    """
-    waited = group[-1].p99 is None and later.begin - round(later.height * 1000) <= group[-1].end
-    return waited or later.peak - max(group, key=lambda one: one.times).peak <= NEAR
+
+def _waited(still: _Slow, late: _Slow) -> bool:
+    """Return whether answers are those that did not come in a standstill."""
+    began = late.begin - round(late.height * 1000)
+    return still.p99 is None and still.peak <= late.peak and began <= still.end
 
 
 def _stretches(slow: Iterable[_Slow]) -> Iterator[_Slow]:
@@ -111,15 +117,15 @@ def _stretches(slow: Iterable[_Slow]) -> Iterator[_Slow]:
 
 
 def _joined(group: Sequence[_Slow]) -> _Slow:
-    """Return the worst of them, with those beside it that are at least half as high."""
+    """Return the worst of them, with those beside it that are at least half as high or without answers."""
     place = max(range(len(group)), key=lambda n: group[n].height)
     worst = first = last = group[place]
     for one in reversed(group[:place]):
-        if one.height < worst.height / 2:
+        if one.p99 is not None and one.height < worst.height / 2:
             break
         first = one
     for one in group[place:]:
-        if one.height < worst.height / 2:
+        if one.p99 is not None and one.height < worst.height / 2:
             break
         last = one
     return worst._replace(begin=first.begin, end=last.end)
@@ -151,7 +157,7 @@ def _slow(pool: str, rows: Any) -> Iterator[_Slow]:  # noqa: ANN401 - rows of th
 
 
 def _spike(record: Record, group: list[_Slow]) -> Spike:
-    worst = max(group, key=lambda one: one.times)
+    worst = group[0]
     begin, end = min(one.begin for one in group), max(one.end for one in group)
     height = round(worst.height * 1000)
     return Spike(
