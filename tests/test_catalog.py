@@ -4,10 +4,9 @@ import ast
 import re
 from pathlib import Path
 
-import pytest
-
 from daemon.record.catalog import LATENCY_BOUNDS, METRICS
 from daemon.record.catalog_samples import POSTGRES, SAMPLERS, SQLITE
+from tests.each import for_each
 
 SOURCE = Path(__file__).parent.parent / "daemon"
 UNITS = ("seconds", "rows", "bytes", "ratio", "info", "transactions")
@@ -80,7 +79,7 @@ LOOKS_LIKE_A_METRIC = re.compile(
 )
 
 
-@pytest.mark.parametrize("name", METRICS)
+@for_each(METRICS)
 def test_a_name_has_the_prefix_and_ends_in_its_unit(name: str) -> None:
     """Counters end in _total, everything else in a base unit."""
     metric = METRICS[name]
@@ -90,7 +89,7 @@ def test_a_name_has_the_prefix_and_ends_in_its_unit(name: str) -> None:
         assert name.endswith(UNITS)
 
 
-@pytest.mark.parametrize("name", METRICS)
+@for_each(METRICS)
 def test_labels_are_names_and_never_what_prometheus_keeps_for_itself(name: str) -> None:
     labels = METRICS[name].labels
     assert len(set(labels)) == len(labels) <= 3
@@ -98,7 +97,7 @@ def test_labels_are_names_and_never_what_prometheus_keeps_for_itself(name: str) 
     assert all(re.fullmatch(r"[a-z_]+", label) for label in labels)
 
 
-@pytest.mark.parametrize("name", METRICS)
+@for_each(METRICS)
 def test_the_help_is_one_sentence(name: str) -> None:
     text = METRICS[name].help
     assert text.endswith(".")
@@ -106,17 +105,16 @@ def test_the_help_is_one_sentence(name: str) -> None:
     assert 10 <= len(text) <= 110
 
 
-@pytest.mark.parametrize("name", CONTRACT)
+@for_each(CONTRACT)
 def test_a_promised_metric_keeps_its_name_and_labels(name: str) -> None:
     """Renaming one breaks dashboards that nobody here can see."""
     assert METRICS[name].labels == CONTRACT[name]
 
 
-@pytest.mark.parametrize(
-    "path",
+@for_each(
     # a table of metrics may be ahead of what is exported
     sorted(path for path in SOURCE.rglob("*.py") if not path.name.startswith("catalog")),
-    ids=lambda path: str(path.relative_to(SOURCE)),
+    lambda path: str(path.relative_to(SOURCE)),
 )
 def test_no_module_uses_a_metric_that_is_not_in_the_table(path: Path) -> None:
     """A figure under another name would be counted and never exported."""

@@ -1,15 +1,16 @@
 """The shape of the code: imports point one way, modules and functions stay small, nothing prints."""
 
 import ast
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
+from tests.each import for_each
+
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "daemon"
 MODULES = sorted(PACKAGE.rglob("*.py"))
-NAMES = [str(path.relative_to(PACKAGE)) for path in MODULES]
 
 MAX_MODULE = 350  # lines
 MAX_FUNCTION = 60  # lines, signature and docstring included
@@ -60,20 +61,7 @@ LIBRARIES = {
 }
 
 
-def every_module(check: Callable[[Path], None]) -> Callable[[], None]:
-    """Make one test of a check of each module; three thousand tests would be slow."""
-
-    def test() -> None:
-        wrong = {}
-        for name, path in zip(NAMES, MODULES, strict=True):
-            try:
-                check(path)
-            except AssertionError as error:
-                wrong[name] = str(error)
-        assert not wrong
-
-    test.__name__, test.__doc__ = check.__name__, check.__doc__
-    return test
+every_module = for_each(MODULES, lambda path: str(path.relative_to(PACKAGE)))
 
 
 @cache

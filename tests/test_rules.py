@@ -15,6 +15,7 @@ from daemon.ops import OUTCOMES, POOLS
 from daemon.record.catalog import DROP_REASONS, METRICS, PHASES, ROW_OUTCOMES
 from daemon.record.catalog_samples import HOST, POSTGRES, SAMPLERS, SQLITE
 from daemon.record.metric import Metric
+from tests.each import for_each
 from tests.stack import ROOT, RULE_TESTS, RULES, compose, rule_tests, rules
 
 CATALOGUE: Mapping[str, Metric] = {**METRICS, **SAMPLERS, **POSTGRES, **SQLITE, **HOST}
@@ -43,7 +44,7 @@ SELECTOR = re.compile(
     r"\b(?P<name>soakd_\w+|[a-z_]+:\w+:\w+)(?P<matchers>\{[^}]*\})?(?P<range>\[\w+\])?"
 )
 
-every_rule = pytest.mark.parametrize("rule", EVERY_RULE, ids=lambda rule: rule.get("alert") or rule["record"])
+every_rule = for_each(EVERY_RULE, lambda rule: rule.get("alert") or rule["record"])
 every_alert = pytest.mark.parametrize("alert", ALERTS)
 
 
@@ -218,7 +219,7 @@ def test_a_rule_asks_for_values_that_can_be(rule: dict[str, Any]) -> None:
                 assert value in possible, (one.name, label, value)
 
 
-@pytest.mark.parametrize("name", sorted(RECORDED))
+@for_each(sorted(RECORDED))
 def test_a_recorded_name_says_which_labels_are_left(name: str) -> None:
     """`instance_pool:soakd_ops:rate1m` has `instance` and `pool`, and the expression keeps just these."""
     rule = next(rule for rule in EVERY_RULE if rule.get("record") == name)
@@ -274,7 +275,7 @@ def test_an_alert_has_a_case_that_fires_and_one_that_does_not(alert: str) -> Non
     assert set(expected) == {True, False}
 
 
-@pytest.mark.parametrize("record", sorted(RECORDED))
+@for_each(sorted(RECORDED))
 def test_a_recorded_name_is_tested_or_is_part_of_one_that_is(record: str) -> None:
     asked = {
         expression
