@@ -75,16 +75,19 @@ def stretches(record: Record) -> list[tuple[float, float]]:
 
 
 def _worst(record: Record) -> list[list[_Slow]]:
-    """Return the worst spikes, each with its worst peak first."""
+    """Return the worst `MOST` spikes, each with its worst peak first.
+
+    A peak that belongs to none of them, when there are enough, is not as bad as any: it is let go.
+    """
     found = [one for pool, rows in record.pools.items() for one in _stretches(_slow(pool, rows))]
     groups: list[list[_Slow]] = []
     for one in sorted(found, key=lambda one: -one.times):
         group = next((group for group in groups if _belongs(one, group)), None)
         if group:
             group.append(one)
-        else:
+        elif len(groups) < MOST:
             groups.append([one])
-    return groups[:MOST]
+    return groups
 
 
 def _belongs(one: _Slow, group: Sequence[_Slow]) -> bool:
