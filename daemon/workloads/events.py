@@ -11,7 +11,7 @@ from daemon.workloads.events_expiry import Kept, expiry
 from daemon.workloads.events_text import SEARCH as SEARCH_INDEX
 from daemon.workloads.events_text import make_text, search_index, search_statement, terms
 from daemon.workloads.expired import books_of
-from daemon.workloads.keys import DISTRIBUTIONS, Distribution
+from daemon.workloads.keys import DISTRIBUTIONS, Distribution, uniform
 
 VERSION = 1
 EVENTS = Table(
@@ -160,8 +160,8 @@ class Events:
         now = int(self._wall() * 1e6)
         if op == LEVEL_COUNTS:
             return (now - self._window,)
-        end = now - uniform_span(self._window, rng)
-        service = self._services[int(rng.random() * len(self._services))]
+        end = now - uniform(self._window, rng)
+        service = self._services[uniform(len(self._services), rng)]
         return (service, end - self._window, end, self._limit)
 
     def _key(self, rng: Random) -> Values:
@@ -188,11 +188,6 @@ def _payloads(message_size: int, rng: Random) -> tuple[str, Sequence[str]]:
         (text * (1 + (TEXT + message_size) // len(text)))[: TEXT + message_size],
         [f'{{"user":{user},"status":{status},"bytes":{size}}}' for user, status, size in drawn],
     )
-
-
-def uniform_span(span: int, rng: Random) -> int:
-    """Return a whole number of 0 … span − 1."""
-    return int(rng.random() * span)
 
 
 def _statements(dialect: Dialect) -> Mapping[int, str]:
