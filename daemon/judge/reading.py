@@ -1,5 +1,6 @@
 """The state of all figures at one moment, and what happened between two of them."""
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from functools import partial
 from typing import NamedTuple
@@ -18,7 +19,9 @@ Pattern = tuple[str, ...]
 
 def matches(key: Key, pattern: Pattern) -> bool:
     """Return whether a pattern stands for a key."""
-    return all(part in ("", given) for part, given in zip(pattern, key, strict=False))
+    return key[0] == pattern[0] and all(
+        part in ("", given) for part, given in zip(pattern, key, strict=False)
+    )
 
 
 class Reading(NamedTuple):
@@ -26,13 +29,13 @@ class Reading(NamedTuple):
 
     Attributes:
         at: monotonic time, s.
-        counters: totals since the first reading, or since the engines began.
+        counters: by name, totals since the first reading, or since the engines began.
         gauges: present values.
         histograms: by pattern, those that were asked for; several of one pattern are merged.
     """
 
     at: float
-    counters: Mapping[Key, float]
+    counters: Mapping[str, Mapping[Key, float]]
     gauges: Mapping[Key, float]
     histograms: Mapping[Pattern, Histogram]
 
@@ -52,13 +55,13 @@ class Reader:
 
     def read(self, at: float, snapshot: Snapshot) -> Reading:
         """Return the reading of a snapshot; nothing is shared with it."""
-        counters = {key: v for key, v in snapshot.counters.items() if not key[0].startswith(SAMPLED)}
+        counters = defaultdict[str, dict[Key, float]](dict)
         for key, value in snapshot.counters.items():
-            if key[0].startswith(SAMPLED):
-                counters[key] = self._grow(key, value)
+            name = key[0]
+            counters[name][key] = self._grow(key, value) if name.startswith(SAMPLED) else value
         gauges = {**snapshot.gauges, **snapshot.shared}
         histograms = {wanted: snapshot.pooled(partial(matches, pattern=wanted)) for wanted in self._wanted}
-        return Reading(at, counters, gauges, histograms)
+        return Reading(at, dict(counters), gauges, histograms)
 
     def _grow(self, key: Key, value: float) -> float:
         before = self._raw.get(key, value)
@@ -78,7 +81,7 @@ class Span:
     @property
     def engines(self) -> int:
         """How many engines there are."""
-        return sum(key[0] == "soakd_engine_restarts_total" for key in self._later.counters)
+        return len(self._later.counters.get("soakd_engine_restarts_total", {}))
 
     def count(self, *pattern: str, among: Collection[str] = ()) -> float | None:
         """Return how much the counters of a pattern grew; None where there is none.
@@ -87,10 +90,10 @@ class Span:
             pattern: name, and the first label values; an empty one stands for any.
             among: only those with one of these as the last label value.
         """
-        begun = self._earlier.counters
+        begun, ended = (of.counters.get(pattern[0], {}) for of in (self._earlier, self._later))
         grown = [
             value - begun.get(key, 0.0)
-            for key, value in self._later.counters.items()
+            for key, value in ended.items()
             if matches(key, pattern) and (not among or key[-1] in among)
         ]
         return sum(grown) if grown else None
