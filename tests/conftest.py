@@ -1,5 +1,6 @@
 """Fixtures that more than one test module needs: database servers."""
 
+import gc
 import os
 import shutil
 import tempfile
@@ -118,6 +119,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         place[path] = (not path.as_posix().endswith(SCENES), seen[whole])
         seen[whole] += 1
     items.sort(key=lambda item: (*place[item.path], item.path))
+
+
+def pytest_collection_finish() -> None:
+    """Have the garbage collector leave alone what was loaded: it stays to the end."""
+    gc.freeze()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -7,7 +7,7 @@ import psutil
 import pytest
 
 from tests.e2e.conftest import Start
-from tests.e2e.process import Samples, balanced, eventually, settings, total, verified
+from tests.e2e.process import SLOW_STEP, Samples, balanced, eventually, settings, total, verified
 
 LOAD = ("--duration", "0", "--read-rate", "100", "--batch-timeout", "2ms")
 
@@ -33,7 +33,7 @@ def test_a_killed_engine_is_replaced_and_no_row_is_lost_or_counted_twice(
         seen.append(run.scrape())
         return True if total(seen[-1], "soakd_engine_restarts_total") else None
 
-    eventually(look, 20, "a restart")
+    eventually(look, 20, "a restart", SLOW_STEP)
     run.event("engine.restarted")
     goal = total(seen[-1], "soakd_rows_total", "outcome=committed") + 300
     seen.append(run.committed(int(goal)))

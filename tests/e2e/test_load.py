@@ -7,7 +7,7 @@ import pytest
 
 from daemon.load.vitals import BEAT
 from tests.e2e.conftest import Start
-from tests.e2e.process import balanced, settings, total, verified
+from tests.e2e.process import LATE, balanced, settings, total, verified
 
 TRIES = 10  # to find a busy machine awake at the end of two seconds
 
@@ -88,7 +88,7 @@ def test_the_warm_up_counts_for_the_rows_and_not_for_the_summary(soakd: Start) -
     assert total(warming, "soakd_run_phase") == 1
     assert run.wait() == 0, run.stderr
     summary = run.summary
-    assert summary["duration_seconds"] == pytest.approx(1, abs=0.5)
+    assert 1.0 <= summary["duration_seconds"] < 1.0 + LATE
     assert summary["ops"]["append"]["rate"] == pytest.approx(500, rel=0.1)
     assert summary["ops"]["append"]["response"]["count"] == summary["ops"]["append"]["ok"]
     assert summary["rows"]["committed"] >= 1.5 * summary["ops"]["append"]["ok"]

@@ -5,7 +5,7 @@ import time
 
 from daemon.load.vitals import BEAT
 from tests.e2e.conftest import Start
-from tests.e2e.process import Samples, balanced, settings, total, verified
+from tests.e2e.process import SLOW_STEP, Samples, balanced, settings, total, verified
 from tests.servers import LocalServer
 
 WRITE_RATE, READ_RATE = 200, 300
@@ -45,7 +45,7 @@ def test_a_crash_of_the_server_is_counted_and_the_rate_afterwards_is_not_exceede
     server.start()
     seen = [run.reaches(lambda found: total(found, "soakd_target_up") == 1, "target up", 10)]
     while beats(seen[-1]) < beats(seen[0]) + 2.5:
-        time.sleep(0.1)
+        time.sleep(SLOW_STEP)
         seen.append(run.scrape())
     run.signal(signal.SIGTERM)
     assert run.wait() == 0, run.stderr

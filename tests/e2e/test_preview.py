@@ -13,12 +13,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.e2e.process import eventually
+from tests.e2e.process import SLOW_STEP, eventually
 from tests.e2e.watched import has_statements
 
 ROOT = Path(__file__).parent.parent.parent
 WITHIN = 60.0  # s, for a busy machine
-STACK = {"prometheus": 1, "postgres": 1, "soakd": 2}  # what it starts itself; each soakd has an engine
+STACK = {"prometheus": 1, "postgres": 1, "soakd": 3}  # what it starts itself; each soakd has an engine
 
 
 def living(processes: set[psutil.Process]) -> list[psutil.Process]:
@@ -66,11 +66,11 @@ def test_a_preview_that_is_told_to_end_leaves_nothing_behind(postgres_binaries: 
         return None
 
     try:
-        eventually(whole, WITHIN, "the whole stack")
+        eventually(whole, WITHIN, "the whole stack", SLOW_STEP)
         for _ in range(2):
             preview.send_signal(signal.SIGTERM)
         assert preview.wait(WITHIN) == 128 + signal.SIGTERM, log.read_text()
-        eventually(lambda: not living(started) or None, WITHIN, "no process of the stack")
+        eventually(lambda: not living(started) or None, WITHIN, "no process of the stack", SLOW_STEP)
     finally:
         preview.kill()
         for process in living(started):

@@ -18,7 +18,7 @@ import psycopg
 from daemon.history.file import reading
 from tests.e2e.conftest import Start
 from tests.e2e.locks import snapshot_held, writes_blocked
-from tests.e2e.process import Soakd, command, eventually, settings
+from tests.e2e.process import SLOW_STEP, Soakd, command, eventually, settings
 from tests.servers import LocalServer
 
 # An open loop: whatever is due while the target stands still is late, and shows it.
@@ -61,7 +61,7 @@ class Watched:
     def quiet(self, seconds: int) -> None:
         """Wait for so long, and until the history knows it."""
         until = time.time() + seconds
-        eventually(lambda: self._known() >= until or None, 60, f"{seconds} s of history")
+        eventually(lambda: self._known() >= until or None, 60, f"{seconds} s of history", SLOW_STEP)
 
     def _known(self) -> float:
         """Return until when the history knows of the load, s since the epoch."""

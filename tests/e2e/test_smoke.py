@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-import pytest
 
 from daemon.record.catalog import METRICS
 from daemon.record.catalog_samples import HOST, POSTGRES, SQLITE
 from daemon.record.catalog_workloads import WORKLOADS
 from tests.e2e.conftest import Start
 from tests.e2e.process import (
+    LATE,
+    SLOW_STEP,
     Answer,
     Samples,
     balanced,
@@ -73,7 +74,7 @@ def test_a_run_ends_with_a_full_summary_and_books_that_verify_confirms(
     while run.process.poll() is None:
         answer = get(f"{url}/metrics")
         page = answer.text if answer and answer.status == 200 else page
-        time.sleep(0.02)
+        time.sleep(SLOW_STEP)
     assert run.wait() == 0, run.stderr
     assert run.stderr == ""
 
@@ -87,7 +88,7 @@ def test_a_run_ends_with_a_full_summary_and_books_that_verify_confirms(
             assert op[times].keys() >= STATISTICS
             assert op[times]["count"] == op["ok"]
     assert summary["stop_reason"] == "duration"
-    assert summary["duration_seconds"] == pytest.approx(2, abs=0.5)
+    assert 2.0 <= summary["duration_seconds"] < 2.0 + LATE
     rows = summary["rows"]
     assert balanced(rows)
     assert rows["committed"] == rows["accepted"] == summary["ops"]["append"]["ok"]

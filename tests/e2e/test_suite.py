@@ -11,7 +11,7 @@ import pytest
 
 from daemon.__main__ import main
 from daemon.scenario.read import SHIPPED, read, shipped
-from tests.e2e.process import balanced, eventually, settings
+from tests.e2e.process import LATE, balanced, eventually, settings
 from tests.forked import Forked
 from tests.servers import Server
 
@@ -104,7 +104,7 @@ def test_every_shipped_scenario_runs_at_a_hundredth_of_its_length(
         assert balanced(summary["rows"])
         assert sum(pool["ok"] for pool in part["report"]["pools"]) > 0
         planned = read(SHIPPED / f"{part['name']}.yaml").scenario.seconds / 100
-        assert group in HELD or summary["duration_seconds"] == pytest.approx(planned, rel=0.1, abs=1.0)
+        assert group in HELD or planned <= summary["duration_seconds"] < planned + LATE
     assert report["stop_reason"] == "done"
     (readable,) = (folder / name for name in ("all.html", "all.md") if (folder / name).exists())
     assert 1000 < len(readable.read_bytes()) < 1_000_000

@@ -18,7 +18,7 @@ import psycopg
 from dashboards.reading import filled, load, targets
 from tests import prometheus
 from tests.e2e.locks import writes_blocked
-from tests.e2e.process import Soakd, eventually, settings
+from tests.e2e.process import SLOW_STEP, Soakd, eventually, settings
 from tests.prometheus import Prometheus, Series
 from tests.servers import (
     TEST_SETTINGS,
@@ -131,7 +131,7 @@ def watched(program: str, binaries: Path, folder: Path) -> Iterator[Scene]:
 
 def _wait(server: Prometheus, condition: str) -> None:
     """Wait until a query gives something."""
-    eventually(lambda: server.at(condition, time.time()) or None, SEEN_WITHIN, condition)
+    eventually(lambda: server.at(condition, time.time()) or None, SEEN_WITHIN, condition, SLOW_STEP)
 
 
 def _quiet_time(server: Prometheus) -> None:
