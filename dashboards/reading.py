@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 FOLDER = Path(__file__).parent.parent / "deploy" / "grafana" / "dashboards"
+OUTLINE = "panels"  # the name of the text in a picture that has what it shows
 _VARIABLE = re.compile(r"\$(\w+)")
 
 Document = dict[str, Any]
@@ -86,3 +87,10 @@ def filled(expr: str, values: Mapping[str, str]) -> str:
         KeyError: a variable has no value.
     """
     return _VARIABLE.sub(lambda match: values[match[1]], expr)
+
+
+def outline(document: Document) -> str:
+    """Return what a picture of a dashboard has to show: the titles and units of all panels."""
+    return json.dumps(
+        [(panel["title"], panel["fieldConfig"]["defaults"]["unit"]) for panel in panels(document)]
+    )

@@ -19,10 +19,9 @@ from PIL import Image
 from daemon.record.metric import Metric
 from dashboards.__main__ import PAGES, text
 from dashboards.panels import Page
-from dashboards.preview.draw import PANELS, outline
 from dashboards.preview.look import colour, judged, readable
 from dashboards.promql import CATALOGUE, family
-from dashboards.reading import FOLDER, Document, filled, load, names, panels, rows, targets
+from dashboards.reading import FOLDER, OUTLINE, Document, filled, load, names, outline, panels, rows, targets
 from dashboards.uncharted import NOT_CHARTED
 from tests.schema import misfits
 
@@ -396,7 +395,7 @@ def test_the_data_source_knows_the_scrape_interval() -> None:
 def test_the_preview_shows_the_panels_that_there_are(name: str) -> None:
     """In a picture stand the titles and units of the panels that it was drawn from."""
     with Image.open(ROOT / "docs" / "preview" / f"{name}.png") as picture:
-        assert picture.info[PANELS] == outline(load(name)), "run `make preview`"
+        assert picture.info[OUTLINE] == outline(load(name)), "run `make preview`"
         assert picture.width > 1000
 
 

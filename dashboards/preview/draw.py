@@ -1,7 +1,6 @@
 """Draws a whole dashboard: the title, the rows, and each panel in its place."""
 
 import io
-import json
 from pathlib import Path
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -13,11 +12,10 @@ from PIL.PngImagePlugin import PngInfo
 from dashboards.preview import look
 from dashboards.preview.charts import clock, draw
 from dashboards.preview.figures import SCRAPES, Shown
-from dashboards.reading import Document, panels, rows
+from dashboards.reading import OUTLINE, Document, outline, rows
 
 WIDTH, LINE, GAP, HEAD, DPI = 1680, 34, 8, 74, 100  # pixels; LINE is the height of a line of the grid
 COLOURS = 256
-PANELS = "panels"  # the name of the text in a picture that has its outline
 NOTE = "Preview: this dashboard's own JSON with figures of a real run, drawn without Grafana"
 
 Mark = tuple[float, float, str]  # begin and end (Unix time, s), colour
@@ -52,19 +50,12 @@ class Canvas:
     def save(self, path: Path, told: str) -> None:
         """Write the picture, with few colours, which makes it small; and in it a text for programs."""
         notes = PngInfo()
-        notes.add_text(PANELS, told)
+        notes.add_text(OUTLINE, told)
         buffer = io.BytesIO()
         FigureCanvasAgg(self.figure)
         self.figure.savefig(buffer, format="png", facecolor=look.PAGE)
         drawn = Image.open(buffer).convert("RGB").quantize(COLOURS, method=Image.Quantize.FASTOCTREE)
         drawn.save(path, optimize=True, pnginfo=notes)
-
-
-def outline(document: Document) -> str:
-    """Return what a picture of a dashboard has to show: the titles and units of all panels."""
-    return json.dumps(
-        [(panel["title"], panel["fieldConfig"]["defaults"]["unit"]) for panel in panels(document)]
-    )
 
 
 def picture(document: Document, shown: Shown, path: Path) -> None:

@@ -11,10 +11,7 @@ from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 import pytest
-from matplotlib.figure import Figure
-from matplotlib.text import Text
 
-from dashboards.preview.charts import draw
 from dashboards.preview.figures import Shown
 from dashboards.reading import load, names, panels, targets
 from tests import prometheus
@@ -219,6 +216,11 @@ def test_variables_offer_something_to_choose_from(scene: Scene, name: str) -> No
     ],
 )
 def test_the_preview_draws_every_kind_of_panel(scene: Scene, name: str, title: str, expected: str) -> None:
+    from matplotlib.figure import Figure  # half a second, for this worker alone
+    from matplotlib.text import Text
+
+    from dashboards.preview.charts import draw
+
     document = load(name)
     (panel,) = (panel for panel in panels(document) if panel["title"] == title)
     axes = Figure().add_axes((0, 0, 1, 1))
