@@ -20,14 +20,14 @@ connection.execute("ROLLBACK")
 
 
 @contextmanager
-def writes_blocked(target: str) -> Iterator[None]:
-    """Keep everybody else from writing rows for as long as the context lasts."""
+def writes_blocked(target: str, table: str = "events") -> Iterator[None]:
+    """Keep everybody else from writing rows for as long as the context lasts; in SQLite those of any table."""
     if target.startswith("sqlite"):
         with _transaction(target, "BEGIN IMMEDIATE"):
             yield
     else:
         with psycopg.connect(target) as connection:
-            connection.execute("LOCK TABLE soakd.events IN EXCLUSIVE MODE")
+            connection.execute(f"LOCK TABLE soakd.{table} IN EXCLUSIVE MODE".encode())
             yield
             connection.rollback()
 

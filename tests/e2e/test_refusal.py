@@ -9,6 +9,7 @@ from pathlib import Path
 import psycopg
 
 from tests.e2e.conftest import Start
+from tests.e2e.locks import writes_blocked
 from tests.e2e.process import command, eventually, verified
 from tests.servers import free_port
 
@@ -150,8 +151,10 @@ def test_a_run_that_never_began_is_not_remembered(soakd: Start, target: str) -> 
     """Its engine was killed before it was connected; `soakd verify` goes on finding the run before it."""
     assert soakd("--target", target, *SHORT).wait() == 0
     before = ask(target, f"SELECT run FROM {table(target, 'runs')}")
-    run = soakd("--target", target, *SHORT)
-    eventually(lambda: run.engines or None, 20, "an engine")[0].kill()
+    with writes_blocked(target, "runs"):
+        run = soakd("--target", target, *SHORT)
+        (engine,) = eventually(lambda: run.engines or None, 20, "an engine")
+        engine.kill()
     assert run.wait() == 3
     assert run.stderr.count("\n") == 1
     assert "killed" in run.stderr
