@@ -21,7 +21,7 @@ connection.execute("ROLLBACK")
 
 @contextmanager
 def writes_blocked(target: str, table: str = "events") -> Iterator[None]:
-    """Keep everybody else from writing rows for as long as the context lasts; in SQLite those of any table."""
+    """Keep everybody else from writing to a table for as long as the context lasts; in SQLite to any."""
     if target.startswith("sqlite"):
         with _transaction(target, "BEGIN IMMEDIATE"):
             yield

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+from prometheus_client.parser import text_string_to_metric_families
 
 from daemon.record.catalog import METRICS
 from daemon.record.catalog_samples import HOST, POSTGRES, SQLITE
@@ -106,9 +107,19 @@ def test_a_run_ends_with_a_full_summary_and_books_that_verify_confirms(
     assert [check["account"]["accepted"] for check in checks] == [rows["accepted"]]
     promtool_approves(page)
     found = samples(page)
+    assert {frozenset(key): value for key, value in found.items()} == as_the_library_sees_it(page)
     assert_complete(found, EXPECTED[target.partition(":")[0]])
     assert total(found, "soakd_rows_total", "outcome=committed") <= rows["committed"]
     assert total(found, "soakd_rows_total", "outcome=committed") >= 0.5 * rows["committed"]
+
+
+def as_the_library_sees_it(page: str) -> dict[frozenset[str], float]:
+    """Return the samples of a page by name and labels."""
+    return {
+        frozenset((one.name, *(f"{label}={text}" for label, text in one.labels.items()))): one.value
+        for family in text_string_to_metric_families(page)
+        for one in family.samples
+    }
 
 
 def promtool_approves(page: str) -> None:
