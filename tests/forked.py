@@ -31,6 +31,7 @@ from typing import IO, Any, NoReturn, cast
 from daemon.config.reference import reference
 from daemon.control import engines
 from daemon.load import engine
+from daemon.results.environment import environment
 
 ROOT = Path(__file__).parent.parent
 DESCRIPTORS = 4  # of a request: where its exit status goes, then stdin, stdout, stderr
@@ -235,7 +236,9 @@ def _preload() -> None:
             importlib.import_module(module.name)
     for name in LOADED_LATE:
         importlib.import_module(name)
+    # What a process finds out but once.
     reference()
+    environment()
 
 
 def _become(request: Mapping[str, Any]) -> NoReturn:
