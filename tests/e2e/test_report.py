@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -87,7 +88,7 @@ class Watched:
         return found
 
     def reasons(self, report: Mapping[str, Any], name: str) -> dict[str, str]:
-        """Return why responses were slow during a disturbance: causes, and what was seen of them."""
+        """Return why responses were slow during a disturbance: causes, and all that was seen of each."""
         done, started = self.done[name], report["started"]
         spikes = [
             spike
@@ -95,7 +96,11 @@ class Watched:
             if started + spike["at"] < done.end and started + spike["at"] + spike["seconds"] > done.begin
         ]
         assert spikes, (name, done.begin - started, done.end - started, outline(report))
-        return {name: seen for spike in spikes for name, seen in causes(spike).items()}
+        told = defaultdict[str, list[str]](list)
+        for spike in spikes:
+            for cause, seen in causes(spike).items():
+                told[cause].append(seen)
+        return {cause: "; ".join(seen) for cause, seen in told.items()}
 
     def check(self, report: Mapping[str, Any]) -> None:
         """See each disturbance named by a cause that is right for it, and by none of what was done later."""
