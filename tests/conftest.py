@@ -26,6 +26,7 @@ from tests.servers import (
 )
 
 TESTS = Path(__file__).parent
+BETWEEN = 3  # files of tests that do not wait between two that do: both come to their end together
 SCENES = ("e2e/test_prometheus.py", "e2e/test_report.py", "e2e/test_suite.py")
 """Whole runs of a minute, among them ten at once, and some whose every bad moment is looked at."""
 
@@ -110,13 +111,13 @@ class Scenes(LoadFileScheduling):  # type: ignore[misc]  # of a library without 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with whole runs, which are few and long and would keep a processor waiting at the end.
 
-    They wait for half of their time, so every other file is one of those that do not.
+    They wait for half of their time, so files of those that do not come between them.
     """
     place: dict[Path, tuple[bool, int]] = {}
     seen: Counter[bool] = Counter()
     for path in dict.fromkeys(item.path for item in items):
         whole = "e2e" in path.parts
-        place[path] = (not path.as_posix().endswith(SCENES), seen[whole])
+        place[path] = (not path.as_posix().endswith(SCENES), seen[whole] // (1 if whole else BETWEEN))
         seen[whole] += 1
     items.sort(key=lambda item: (*place[item.path], item.path))
 

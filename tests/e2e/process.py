@@ -37,7 +37,7 @@ START_WITHIN = 20.0  # s; a busy machine is slow to load libraries
 STEP = 0.05  # s between two looks
 SLOW_STEP = 0.3  # s between two looks that are a load of their own, as scrapes are
 # Closed loops as fast as they can be would keep the processors from the tests beside this one.
-UNHURRIED = ("--set", "pools.write_think_time=10ms", "--set", "pools.read_think_time=10ms")
+UNHURRIED = ("--set", "pools.write_think_time=25ms", "--set", "pools.read_think_time=25ms")
 
 
 def eventually(look: Callable[[], T | None], within: float, what: str, step: float = STEP) -> T:

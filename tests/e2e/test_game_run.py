@@ -52,6 +52,6 @@ def test_data_that_refers_to_itself_can_be_cleaned_away(soakd: Start, target: st
 
 
 def test_the_null_target_runs_it_too(soakd: Start) -> None:
-    run = soakd("--target", "null://", "--workload", "game", "--duration", "300ms")
+    run = soakd("--target", "null://", "--workload", "game", "--duration", "1s")
     assert run.wait() == 0, run.stderr
     assert all(op["ok"] > 0 for op in run.summary["ops"].values())

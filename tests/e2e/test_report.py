@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from statistics import median
@@ -109,9 +109,17 @@ class Watched:
             if name == "hog":
                 continue
             found = self.reasons(report, name).keys()
-            assert found & done.right or not done.right, (name, found, outline(report))
-            assert not found & (later - done.right), (name, found, outline(report))
+            assert found & done.right or not done.right, self._told(report, name, found)
+            assert not found & (later - done.right), self._told(report, name, found)
             later |= done.right - HOST
+
+    def _told(self, report: Mapping[str, Any], name: str, found: Iterable[str]) -> str:
+        """Return all of it in one text, for whoever looks at a failure."""
+        when = {
+            name: (done.begin - report["started"], done.end - report["started"])
+            for name, done in self.done.items()
+        }
+        return f"{name}: {list(found)} among {outline(report)}; done at {when}"
 
     def check_hog(self, report: Mapping[str, Any]) -> None:
         """See the processors named, unless they were busy all the time, which explains no moment of it."""
