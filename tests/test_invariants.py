@@ -169,6 +169,25 @@ def test_at_the_end_everything_is_checked_with_a_budget_of_its_own() -> None:
     assert (audit.report()["holds"]["final"], audit.problems, told) == ("ok", [], [])
 
 
+def test_what_has_given_its_connection_back_checks_everything_at_the_end() -> None:
+    checked = Checked()
+
+    async def script(audit: Audit, target: Target) -> None:
+        audit.start()
+        await until(lambda: checked.scopes)
+        await audit.close()
+        assert target.closed == 1
+        seen = len(checked.scopes)
+        await asyncio.sleep(4 * LIMITS.interval)
+        assert len(checked.scopes) == seen
+        await audit.finish()
+
+    audit, target, _ = audited(script, checked)
+    assert checked.scopes[-1].complete
+    assert audit.report()["holds"]["final"] == "ok"
+    assert target.closed == 2
+
+
 def test_a_violation_at_the_end_counts() -> None:
     checked = Checked()
     checked.problems = ["too much"]

@@ -89,6 +89,7 @@ async def conduct(
         stack.push_async_callback(recording.close)
         following = Following(run, programme, judging, screen.note) if programme else None
         await _load(run, judging, following, signals)
+        await audit.close()  # a target may have no session to spare, and the books come first
         books = await _close_books(run, workload, signals)
         await _finish(audit, signals)
         run.enter("finished")

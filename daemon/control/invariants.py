@@ -91,11 +91,15 @@ class Audit:
             self._jobs.start()
 
     async def close(self) -> None:
-        """End; a check under way is cut off. Never raises."""
+        """Check no samples any more and give the connection back; a check under way is cut off.
+
+        Never raises. `finish` may follow, on a connection of its own.
+        """
         self._jobs.stop()
         if self._round is not None:
             self._round.cancel()
             await asyncio.wait({self._round})
+            self._round = None  # with it goes a session that it was just opening: libpq's object closes it
         if self._backend is not None:
             await self._backend.close()
             self._backend = None

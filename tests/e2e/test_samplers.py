@@ -7,6 +7,7 @@ from tests.e2e.conftest import Start
 from tests.e2e.process import Samples, settings, total
 from tests.servers import LocalServer, Server
 
+BUSY = settings(samplers__timeout="200ms", invariants__interval="100ms")
 SMALL = ("--writers", "2", "--readers", "1", "--sample-interval", "200ms")
 
 
@@ -21,7 +22,7 @@ def test_a_load_runs_although_no_sample_can_be_taken(soakd: Start, database: str
     postgres.execute(f'GRANT CREATE ON DATABASE "{name}" TO {role}')
     try:
         target = postgres.database_url(name, user=role)
-        run = soakd("--target", target, "--duration", "0", *SMALL, *settings(samplers__timeout="200ms"))
+        run = soakd("--target", target, "--duration", "0", *SMALL, *BUSY)
         run.committed(50)
         off = run.event("sampler.off")
         assert (off["level"], off["collector"] in ("postgres", "statements")) == ("warning", True)
