@@ -92,7 +92,7 @@ def shown(url: str) -> str:
 
 def redact(text: str) -> str:
     """Return the text with the passwords of URLs and of key=value pairs masked."""
-    if "@" not in text and "=" not in text:  # in none of the thousand texts of a summary there is one
+    if "@" not in text and "=" not in text:  # each pattern needs one; a summary has thousands of texts
         return text
     masked = _URL_PASSWORD.sub(rf"\g<head>{MASK}", text)
     return _KEY_PASSWORD.sub(rf"\g<head>{MASK}", masked)

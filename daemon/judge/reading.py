@@ -14,7 +14,7 @@ DUE = "soakd_ops_due_total"
 """What answers are compared with, by pool."""
 
 Pattern = tuple[str, ...]
-"""A metric's name and the first of its label values; an empty one stands for any."""
+"""A metric's name and the first of its label values; an empty value stands for any."""
 
 
 def matches(key: Key, pattern: Pattern) -> bool:
@@ -87,7 +87,7 @@ class Span:
         """Return how much the counters of a pattern grew; None where there is none.
 
         Args:
-            pattern: name, and the first label values; an empty one stands for any.
+            pattern: name, and the first label values; an empty value stands for any.
             among: only those with one of these as the last label value.
         """
         begun, ended = (of.counters.get(pattern[0], {}) for of in (self._earlier, self._later))

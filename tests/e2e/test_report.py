@@ -116,8 +116,8 @@ class Watched:
     def _told(self, report: Mapping[str, Any], name: str, found: Iterable[str]) -> str:
         """Return all of it in one text, for whoever looks at a failure."""
         when = {
-            name: (done.begin - report["started"], done.end - report["started"])
-            for name, done in self.done.items()
+            what: (done.begin - report["started"], done.end - report["started"])
+            for what, done in self.done.items()
         }
         return f"{name}: {list(found)} among {outline(report)}; done at {when}"
 
