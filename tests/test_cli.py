@@ -13,10 +13,11 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
+from typer.main import get_group
 
 from daemon import __version__
 from daemon.__main__ import main
-from daemon.cli.app import COMMANDS
+from daemon.cli.app import COMMANDS, Commands, build_app
 from daemon.cli.flags import FLAGS, RUN_FLAGS
 from daemon.cli.probe import Question, simple_question
 from daemon.config.reference import setting_keys
@@ -83,6 +84,17 @@ def test_the_help_names_all_commands(capsys: pytest.CaptureFixture[str]) -> None
     shown = capsys.readouterr()
     assert all(f" {name} " in shown.out for name in COMMANDS)
     assert shown.err == ""
+
+
+def test_the_list_says_of_each_command_what_it_says_of_itself() -> None:
+    """Although none is loaded for the list, which comes with nothing but the command line's library."""
+    listed, loaded = (get_group(build_app()) for _ in range(2))
+    assert isinstance(loaded, Commands)
+    loaded.load()
+    for group in (listed, loaded):
+        helps = {name: command.help or "" for name, command in group.commands.items()}
+        assert {name: " ".join(text.partition("\n\n")[0].split()) for name, text in helps.items()} == COMMANDS
+        assert list(helps) == list(COMMANDS)
 
 
 def test_the_help_of_run_names_every_flag_with_its_default(capsys: pytest.CaptureFixture[str]) -> None:
@@ -456,12 +468,12 @@ def test_the_entry_loads_nothing_before_an_interrupt_would_be_caught() -> None:
 def test_a_command_does_not_load_the_others() -> None:
     """Help comes without the HTTP server, the scheduler and the databases' libraries.
 
-    The version comes without the settings.
+    The version and the list of commands come without the settings.
     """
     heavy = "{'uvicorn', 'starlette', 'apscheduler', 'apsw', 'psycopg', 'numpy'}"
     code = (
         "import sys; from daemon.__main__ import main;"
-        "main(['--version']); assert 'pydantic' not in sys.modules;"
+        "main(['--version']); main(['--help']); assert 'pydantic' not in sys.modules;"
         "main(['run', '--help']); main(['config', 'show']);"
         f"print(sorted({heavy} & set(sys.modules)), file=sys.stderr)"
     )

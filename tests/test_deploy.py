@@ -55,7 +55,7 @@ def parsed(command: list[str]) -> str:
     Raises:
         click.UsageError: there is no such command, option or value.
     """
-    group = typer.main.get_command(build_app(command, {}))
+    group = typer.main.get_command(build_app())
     context = group.make_context("soakd", list(command))
     name, inner, rest = group.resolve_command(context, list(command))  # type: ignore[attr-defined]
     inner.make_context(name, rest, parent=context)

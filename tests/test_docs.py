@@ -7,10 +7,10 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-import typer
+from typer.main import get_group
 
 from daemon import __version__
-from daemon.cli.app import build_app
+from daemon.cli.app import Commands, build_app
 from daemon.cli.flags import QUERY_FLAGS, RUN_FLAGS
 from daemon.config.reference import setting_keys
 from daemon.errors import ExitCode
@@ -35,6 +35,15 @@ REFRESH = "run `make docs`"
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 
 
+@cache
+def every_command() -> Commands:
+    """Return the group of all commands, loaded."""
+    group = get_group(build_app())
+    assert isinstance(group, Commands)
+    group.load()
+    return group
+
+
 def commands() -> Iterator[str]:
     """Yield every command as it is typed: `soakd config show`."""
 
@@ -45,7 +54,7 @@ def commands() -> Iterator[str]:
         for name, child in (inner or {}).items():
             yield from walk(child, f"{words} {name}")
 
-    yield from walk(typer.main.get_command(build_app([], {})), "soakd")
+    yield from walk(every_command(), "soakd")
 
 
 def shell_lines(text: str) -> list[str]:
@@ -170,7 +179,7 @@ def flags() -> set[str]:
         for child in (getattr(node, "commands", None) or {}).values():
             yield from walk(child)
 
-    own = walk(typer.main.get_command(build_app([], {})))
+    own = walk(every_command())
     return {*own, *(flag.name for flag in (*RUN_FLAGS, *QUERY_FLAGS))}
 
 

@@ -48,7 +48,7 @@ def _run(arguments: Sequence[str]) -> int:
     from daemon.cli.app import COMMANDS, build_app  # noqa: PLC0415
 
     try:
-        code = build_app(arguments, os.environ)(args=arguments, prog_name="soakd", standalone_mode=False)
+        code = build_app()(args=arguments, prog_name="soakd", standalone_mode=False)
     except typer.TyperException as error:
         asked = f"soakd {arguments[0]}" if arguments and arguments[0] in COMMANDS else "soakd"
         text = " ".join(error.format_message().split()).rstrip(".").replace("Value error, ", "")
