@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from importlib import import_module
 from pathlib import Path
 
@@ -68,7 +68,8 @@ def postgres(request: pytest.FixtureRequest) -> Iterator[Server]:
     """A PostgreSQL server for all tests; nobody may stop it. `SOAKD_TEST_POSTGRES` names one that runs."""
     given = os.environ.get("SOAKD_TEST_POSTGRES")
     if given:
-        yield Server(given)
+        with closing(Server(given)) as server:
+            yield server
         return
     with local_server(request.getfixturevalue("postgres_binaries")) as server:
         yield server
