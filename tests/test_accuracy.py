@@ -19,7 +19,7 @@ from tests import virtual
 from tests.virtual import VirtualClock
 
 VALUES = 1_000_000
-OPS = 50_000  # through all of the load, whose loop takes most of the time
+OPS = 20_000  # through all of the load, whose loop takes most of the time
 MEAN, STDDEV, SHAPE = 0.010, 0.002, 2.5
 SERVICE = ("soakd_op_service_seconds", "reader", "by_key")
 QUANTILES = (0.5, 0.95, 0.99, 0.999)

@@ -22,6 +22,7 @@ from daemon.config.settings import Settings
 from daemon.config.sources import OWN_VARIABLES, load_settings, variable
 from daemon.control import conduct, settle
 from daemon.units import parse_duration
+from tests import forked
 from tests.servers import Server, local_server
 from tests.stack import COMPOSE, EXAMPLES, ROOT, compose, dockerfile, documented, variables
 
@@ -203,13 +204,10 @@ def test_the_role_of_soakd_can_do_its_work_and_no_more(prepared: Server, tmp_pat
     )
     assert facts == [(False, False, False, True, "soakd")]
     url = prepared.database_url("soakd", user="soakd")
-    done = subprocess.run(
-        [sys.executable, "-m", "daemon", "run", "--target", url, "--duration", "1s", "--json"],
+    done = forked.run(
+        ["run", "--target", url, "--duration", "300ms", "--json"],
         env={**os.environ, "SOAKD_HTTP__LISTEN": "127.0.0.1:0", "SOAKD_POSTGRES__PASSWORD": "it's a secret"},
         cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
 

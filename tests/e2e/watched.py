@@ -33,7 +33,7 @@ from tests.servers import (
 
 SCRAPES = 1.0  # s between two
 RATE_INTERVAL = 5.0  # s; Grafana takes at least four scrape intervals
-CALM = 15.0  # s that are watched before the first fault, and after the last one
+CALM = 2 * RATE_INTERVAL  # s that are watched before the first fault, and after the last one
 SEEN_WITHIN = 60.0  # s, for a fault to be seen by Prometheus
 POSTGRES, SQLITE = "soakd", "soakd-sqlite"  # the instances
 EVERYTHING = {"job": ".+", "instance": ".+", "pool": ".+", "op": ".+"}
