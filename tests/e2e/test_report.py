@@ -122,7 +122,7 @@ class Watched:
         return f"{name}: {list(found)} among {outline(report)}; done at {when}"
 
     def hog(self) -> None:
-        """Have others want the processors, unless they are busy all the time, which explains no moment of it."""
+        """Have others want the processors, unless they are busy all the time: that explains no moment."""
         if not self._busy():
             with self.disturbed("hog"), hogged():
                 spent(2.0)
@@ -134,7 +134,7 @@ class Watched:
 
     def _busy(self) -> bool:
         with reading(self.run.folder / "soakd-history.db") as db:
-            return median(row["value"] for row in db.query(CPU)) >= 0.75
+            return bool(median(row["value"] for row in db.query(CPU)) >= 0.75)
 
 
 @contextmanager
