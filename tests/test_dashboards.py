@@ -23,6 +23,7 @@ from dashboards.preview.look import colour, judged, readable
 from dashboards.promql import CATALOGUE, family
 from dashboards.reading import FOLDER, OUTLINE, Document, filled, load, names, outline, panels, rows, targets
 from dashboards.uncharted import NOT_CHARTED
+from tests.each import for_each
 from tests.schema import misfits
 
 ROOT = Path(__file__).parent.parent
@@ -43,14 +44,18 @@ LIMITS = {
 SELECTOR = re.compile(r"(?:(\w+)\()?\b(soakd_\w+|up)\{([^}]*)\}(?:\[([^\]]+)\])?")
 MATCHER = re.compile(r'(\w+)(?:=~|!~|!=|=)"')
 
+
+class Shown(typing.NamedTuple):
+    """A panel, and the name of the dashboard that it is on."""
+
+    name: str
+    panel: Document
+
+
 every_dashboard = pytest.mark.parametrize("name", FILES)
-every_panel = pytest.mark.parametrize(
-    ("name", "panel"),
-    [
-        pytest.param(name, panel, id=f"{name}: {panel['title']}")
-        for name in names()
-        for panel in panels(load(name))
-    ],
+every_panel = for_each(
+    [Shown(name, panel) for name in names() for panel in panels(load(name))],
+    lambda shown: f"{shown.name}: {shown.panel['title']}",
 )
 
 
@@ -163,8 +168,9 @@ def test_a_dashboard_is_not_edited_but_generated_and_leads_to_the_others(name: s
 
 @every_panel
 def test_a_panel_says_what_it_shows_in_which_unit_and_what_when_there_is_nothing(
-    name: str, panel: Document
+    shown: Shown,
 ) -> None:
+    panel = shown.panel
     known = {value for value in vars(units).values() if isinstance(value, str)}
     defaults = panel["fieldConfig"]["defaults"]
     assert panel["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
@@ -178,7 +184,8 @@ def test_a_panel_says_what_it_shows_in_which_unit_and_what_when_there_is_nothing
 
 
 @every_panel
-def test_a_panel_has_queries_with_names_and_a_legend(name: str, panel: Document) -> None:
+def test_a_panel_has_queries_with_names_and_a_legend(shown: Shown) -> None:
+    panel = shown.panel
     references = [target["refId"] for target in panel["targets"]]
     assert references
     assert len(set(references)) == len(references)

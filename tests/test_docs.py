@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-import pytest
 from typer.main import get_group
 
 from daemon import __version__
@@ -21,6 +20,7 @@ from daemon.record.catalog import METRICS
 from daemon.scenario.read import shipped
 from daemon.scenario.suite import Suite, suites
 from docs import generate
+from tests.each import for_each
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -32,7 +32,7 @@ PAGES = sorted(
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 REFRESH = "run `make docs`"
 
-every_page = pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+every_page = for_each(PAGES, lambda path: str(path.relative_to(ROOT)))
 
 
 @cache
