@@ -124,13 +124,13 @@ class Place(NamedTuple):
 
     settings: Settings
 
-    def run(self, check: Callable[[Rig], Awaitable[T]], **game: Any) -> T:
+    def run(self, check: Callable[[Rig], Awaitable[T]], *, connections: int = 3, **game: Any) -> T:
         """Run a check on the open target; further settings of the workload may be given."""
         section = self.settings.game.model_copy(update=game)
         chosen = self.settings.model_copy(update={"game": section})
 
         async def main() -> T:
-            backend = plan.make_backend(chosen, SystemClock(), writers=20)
+            backend = plan.make_backend(chosen, SystemClock(), writers=connections)
             await backend.open()
             try:
                 return await check(Rig(chosen, backend))

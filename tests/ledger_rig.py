@@ -99,13 +99,13 @@ class Place(NamedTuple):
 
     settings: Settings
 
-    def run(self, check: Callable[[Rig], Awaitable[T]], **ledger: Any) -> T:
+    def run(self, check: Callable[[Rig], Awaitable[T]], *, connections: int = 3, **ledger: Any) -> T:
         """Run a check on the open target; further settings of the workload may be given."""
         section = self.settings.ledger.model_copy(update=ledger)
         settings = self.settings.model_copy(update={"ledger": section})
 
         async def main() -> T:
-            backend = plan.make_backend(settings, SystemClock(), writers=20)
+            backend = plan.make_backend(settings, SystemClock(), writers=connections)
             await backend.open()
             try:
                 return await check(Rig(settings, backend))

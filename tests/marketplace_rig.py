@@ -75,11 +75,11 @@ class Place(NamedTuple):
 
     settings: Settings
 
-    def run(self, check: Callable[[Rig], Awaitable[T]]) -> T:
+    def run(self, check: Callable[[Rig], Awaitable[T]], *, connections: int = 3) -> T:
         """Run a check on the open target."""
 
         async def main() -> T:
-            backend = plan.make_backend(self.settings, SystemClock(), writers=20)
+            backend = plan.make_backend(self.settings, SystemClock(), writers=connections)
             await backend.open()
             try:
                 return await check(Rig(self.settings, backend))

@@ -106,13 +106,13 @@ class Place(NamedTuple):
 
     settings: Settings
 
-    def run(self, check: Callable[[Rig], Awaitable[T]], target: str = "") -> T:
+    def run(self, check: Callable[[Rig], Awaitable[T]], target: str = "", *, connections: int = 3) -> T:
         """Run a check on the open target, or through another address of it."""
         update = {"target": type(self.settings.target)(target)} if target else {}
         settings = self.settings.model_copy(update=update)
 
         async def main() -> T:
-            backend = plan.make_backend(settings, SystemClock(), writers=10)
+            backend = plan.make_backend(settings, SystemClock(), writers=connections)
             await backend.open()
             try:
                 return await check(Rig(settings, backend))
