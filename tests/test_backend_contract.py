@@ -35,8 +35,8 @@ def postgres_backend(url: str) -> PostgresBackend:
     return PostgresBackend(
         conninfo=url,
         password=None,
-        writer_connections=3,
-        reader_connections=3,
+        writer_connections=2,
+        reader_connections=1,
         synchronous_commit="on",
         connect_timeout=5.0,
         statement_timeout=0.0,
