@@ -36,7 +36,7 @@ def postgres_backend(url: str) -> PostgresBackend:
         conninfo=url,
         password=None,
         writer_connections=2,
-        reader_connections=1,
+        reader_connections=2,
         synchronous_commit="on",
         connect_timeout=5.0,
         statement_timeout=0.0,
