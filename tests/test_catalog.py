@@ -118,9 +118,12 @@ def test_a_promised_metric_keeps_its_name_and_labels(name: str) -> None:
 )
 def test_no_module_uses_a_metric_that_is_not_in_the_table(path: Path) -> None:
     """A figure under another name would be counted and never exported."""
+    text = path.read_text(encoding="utf-8")
+    if "soakd_" not in text:
+        return
     strings = {
         node.value
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for node in ast.walk(ast.parse(text))
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     }
     used = {text for text in strings if LOOKS_LIKE_A_METRIC.fullmatch(text)}

@@ -81,8 +81,13 @@ def layer(name: str) -> int:
     return next(number for number, parts in enumerate(LAYERS) if name in parts)
 
 
-def imports(path: Path) -> Iterator[str]:
-    """Yield the full names that a module imports anywhere in it: `daemon.load.batch`, `apsw`."""
+@cache
+def imports(path: Path) -> frozenset[str]:
+    """Return the full names that a module imports anywhere in it: `daemon.load.batch`, `apsw`."""
+    return frozenset(_imports(path))
+
+
+def _imports(path: Path) -> Iterator[str]:
     for node in ast.walk(tree(path)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
