@@ -5,7 +5,7 @@ import socket
 import ssl
 import subprocess
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ def serve(body: Body, *, verify: ssl.SSLContext | bool = True, **options: Any) -
     """Run `body` against a server on a free port."""
 
     async def main() -> None:
-        given: dict[str, Any] = {"render": lambda: b"x 1.0\n", "ready": lambda: None, **options}
+        given: dict[str, Any] = {"render": lambda _names: b"x 1.0\n", "ready": lambda: None, **options}
         server = HttpServer(host="127.0.0.1", port=0, **given)
         await server.start()
         try:
@@ -235,7 +235,7 @@ def test_a_port_in_use_is_one_line_that_says_what_to_do() -> None:
 
     async def body(server: HttpServer, client: httpx.AsyncClient) -> None:
         port = int(server.url.rpartition(":")[2])
-        second = HttpServer(host="127.0.0.1", port=port, render=bytes, ready=lambda: None)
+        second = HttpServer(host="127.0.0.1", port=port, render=lambda _names: b"", ready=lambda: None)
         with pytest.raises(UsageError, match=rf"127\.0\.0\.1:{port}: address already in use.*--listen"):
             await second.start()
 
@@ -245,7 +245,7 @@ def test_a_port_in_use_is_one_line_that_says_what_to_do() -> None:
 @pytest.mark.parametrize("host", ["no.such.host.invalid", "192.0.2.1"])
 def test_an_address_that_is_not_ours_is_a_usage_error(host: str) -> None:
     """A name that means nothing, and an address of another machine."""
-    server = HttpServer(host=host, port=0, render=bytes, ready=lambda: None)
+    server = HttpServer(host=host, port=0, render=lambda _names: b"", ready=lambda: None)
     with pytest.raises(UsageError, match=host):
         asyncio.run(server.start())
 
@@ -254,7 +254,7 @@ def test_ipv6_addresses_are_shown_in_brackets() -> None:
     """The address can be pasted into a browser."""
 
     async def main() -> None:
-        server = HttpServer(host="::1", port=0, render=bytes, ready=lambda: None)
+        server = HttpServer(host="::1", port=0, render=lambda _names: b"", ready=lambda: None)
         try:
             await server.start()
         except UsageError as error:
@@ -401,10 +401,25 @@ def test_signals_stay_with_the_supervisor() -> None:
     assert "uvicorn" not in repr(during)
 
 
+def test_metrics_that_are_asked_for_are_passed_on_and_an_unknown_one_is_told() -> None:
+    def render(names: Sequence[str]) -> bytes:
+        if "y" in names:
+            raise UsageError("there is no y")
+        return repr(names).encode()
+
+    async def body(_server: HttpServer, client: httpx.AsyncClient) -> None:
+        assert (await client.get("/metrics")).text == "[]"
+        assert (await client.get("/metrics?name[]=a&name%5B%5D=b&c=d")).text == "['a', 'b']"
+        answer = await client.get("/metrics?name[]=a&name[]=y")
+        assert (answer.status_code, answer.text) == (400, "there is no y\n")
+
+    serve(body, render=render)
+
+
 def test_a_failure_to_render_is_a_500_and_the_server_goes_on() -> None:
     """A bug in one page takes neither the others nor the daemon down."""
 
-    def broken() -> bytes:
+    def broken(_names: Sequence[str]) -> bytes:
         raise ZeroDivisionError
 
     async def body(server: HttpServer, client: httpx.AsyncClient) -> None:
@@ -418,7 +433,7 @@ def test_stop_twice_and_url_outside_of_a_run() -> None:
     """Stopping is safe at any time; an address exists only while there is one."""
 
     async def main() -> None:
-        server = HttpServer(host="127.0.0.1", port=0, render=bytes, ready=lambda: None)
+        server = HttpServer(host="127.0.0.1", port=0, render=lambda _names: b"", ready=lambda: None)
         await server.stop()
         await server.start()
         await server.stop()

@@ -1,11 +1,13 @@
 """What /metrics says, line by line."""
 
+import re
 import shutil
 import subprocess
 from collections.abc import Collection
 
 import pytest
 
+from daemon.errors import UsageError
 from daemon.observe.metrics import render, utilization, zeros
 from daemon.ops import OpSpec
 from daemon.record.catalog import LATENCY_BOUNDS, METRICS, row_bounds
@@ -138,6 +140,24 @@ def test_no_creation_times_and_no_figures_of_the_process_are_shown() -> None:
     """Only soakd's own families are there."""
     names = {line.partition("{")[0].split()[0] for line in lines(running()) if not line.startswith("#")}
     assert not {name for name in names if name.endswith("_created") or not name.startswith("soakd_")}
+
+
+def test_some_metrics_or_series_can_be_asked_for_alone() -> None:
+    asked = ("soakd_rows_total", "soakd_flush_seconds_count", "soakd_batch_queue_utilization_ratio")
+    text = render(running(), bounds=LATENCY_BOUNDS, row_bounds=row_bounds(100), names=asked).decode()
+    whole = lines(running())
+    wanted = re.compile(
+        r"(# \w+ )?(soakd_rows_total|soakd_flush_seconds|soakd_batch_queue_utilization_ratio)\b"
+    )
+    series = re.compile(r"soakd_flush_seconds_(bucket|sum|count)\b")
+    assert text.splitlines() == [line for line in whole if wanted.match(line) or series.match(line)]
+    assert 10 < len(text.splitlines()) < len(whole) / 4
+
+
+@pytest.mark.parametrize("name", ["soakd_row_total", "up", "", "soakd_rows_total_count", "soakd_rows_total "])
+def test_a_metric_that_is_not_there_is_no_empty_page(name: str) -> None:
+    with pytest.raises(UsageError, match=r"name\[\]=.*there is no such metric"):
+        render(running(), bounds=LATENCY_BOUNDS, row_bounds=row_bounds(100), names=[name])
 
 
 @pytest.mark.skipif(not shutil.which("promtool"), reason="promtool is not installed")

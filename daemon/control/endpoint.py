@@ -41,14 +41,14 @@ async def endpoint(
     bounds, rows = latency_bounds(edges), row_bounds(settings.batch.size)
     backend = parse_target(settings.target.get_secret_value()).kind
 
-    def text() -> bytes:
+    def text(names: Sequence[str]) -> bytes:
         snapshot = zeros(ops, settings.shards, backend)
         snapshot.merge(run.snapshot())
         for part in further:
             snapshot.merge(part())
         snapshot.gauges["soakd_build_info", __version__, platform.python_version()] = 1
         snapshot.gauges["soakd_run_info", str(run.number), backend, settings.workload] = 1
-        return render(snapshot, bounds=bounds, row_bounds=rows)
+        return render(snapshot, bounds=bounds, row_bounds=rows, names=names)
 
     server = HttpServer(
         host=host,

@@ -4,7 +4,7 @@ import asyncio
 import socket
 import ssl
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from email.utils import formatdate
 
 import h11
@@ -29,12 +29,12 @@ KEEP_ALIVE = 75  # s; longer than the usual scrape interval, so that TLS is agre
 
 INDEX = """soakd
 
-/metrics   figures for Prometheus
+/metrics   figures for Prometheus; /metrics?name[]=METRIC&name[]=... those alone
 /healthz   200 while the process is alive
 /readyz    200 while the load is running, else 503 with the reason
 """
 
-Render = Callable[[], bytes]
+Render = Callable[[Sequence[str]], bytes]
 Ready = Callable[[], str | None]
 
 
@@ -60,7 +60,8 @@ class HttpServer:
         Args:
             host: name or address to listen on.
             port: 0 takes a free one.
-            render: gives the text of /metrics; called on the event loop, once per scrape.
+            render: gives the text of /metrics for the names that are asked for, none of them: for all;
+                called on the event loop, once per scrape. A UsageError of its is told with a 400.
             ready: gives None while the load is running, else the reason why it is not.
             auth: who may read; None: everybody.
             tls: turns https on.
@@ -181,8 +182,12 @@ class _Guard:
 
 
 def _application(render: Render, ready: Ready) -> Starlette:
-    async def metrics(_: Request) -> Response:
-        return _reply(render(), content_type=CONTENT_TYPE)
+    async def metrics(request: Request) -> Response:
+        try:
+            text = render(request.query_params.getlist("name[]"))
+        except UsageError as error:
+            return _text(f"{error}\n", status=400)
+        return _reply(text, content_type=CONTENT_TYPE)
 
     async def healthz(_: Request) -> Response:
         return _text("ok\n")

@@ -1,7 +1,7 @@
 """The text of /metrics: one collector over the merged snapshot of all shards."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import (
@@ -12,7 +12,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.utils import floatToGoString
 
-from daemon.errors import ERROR_CLASSES, TRANSIENT
+from daemon.errors import ERROR_CLASSES, TRANSIENT, UsageError
 from daemon.ops import OUTCOMES, POOLS, OpSpec
 from daemon.record.catalog import (
     CACHE_EVENTS,
@@ -45,14 +45,23 @@ class SnapshotCollector:
     Lines: bounded by the closed label sets, whatever the length of the run.
     """
 
-    def __init__(self, snapshot: Snapshot, *, bounds: Sequence[float], row_bounds: Sequence[float]) -> None:
+    def __init__(
+        self,
+        snapshot: Snapshot,
+        *,
+        bounds: Sequence[float],
+        row_bounds: Sequence[float],
+        names: Collection[str] = METRICS.keys(),
+    ) -> None:
         """Prepare.
 
         Args:
             snapshot: the merged figures of all shards.
             bounds: bucket bounds of the latency histograms, s, ascending.
             row_bounds: bucket bounds of the histograms that count rows, ascending.
+            names: of the metrics that are wanted.
         """
+        self._names = names
         self._snapshot = snapshot
         self._bounds = (bounds, _edges(bounds))
         self._row_bounds = (row_bounds, _edges(row_bounds))
@@ -66,6 +75,8 @@ class SnapshotCollector:
         for key, histogram in self._snapshot.histograms.items():
             histograms[key[0]][key[1:]] = histogram
         for name, metric in METRICS.items():
+            if name not in self._names:
+                continue
             if metric.kind == "counter" and name in counters:
                 yield _counter(name, metric.help, metric.labels, counters[name])
             elif metric.kind == "gauge" and name in gauges:
@@ -85,17 +96,34 @@ class SnapshotCollector:
         return family
 
 
-def render(snapshot: Snapshot, *, bounds: Sequence[float], row_bounds: Sequence[float]) -> bytes:
+def render(
+    snapshot: Snapshot, *, bounds: Sequence[float], row_bounds: Sequence[float], names: Collection[str] = ()
+) -> bytes:
     """Return the figures in Prometheus' text format 0.0.4.
 
     Args:
         snapshot: the merged figures of all shards, on top of `zeros`.
         bounds: bucket bounds of the latency histograms, s, ascending.
         row_bounds: bucket bounds of the histograms that count rows, ascending.
+        names: of the metrics that are wanted, or of their series; none: all.
+
+    Raises:
+        UsageError: there is no metric of a name.
     """
+    wanted = {_metric(name) for name in names} or METRICS.keys()
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(SnapshotCollector(snapshot, bounds=bounds, row_bounds=row_bounds))
+    registry.register(SnapshotCollector(snapshot, bounds=bounds, row_bounds=row_bounds, names=wanted))
     return generate_latest(registry)
+
+
+def _metric(name: str) -> str:
+    """Return the metric that a series belongs to: of `…_bucket`, for instance, the histogram."""
+    base, _, end = name.rpartition("_")
+    if name in METRICS:
+        return name
+    if end in ("bucket", "sum", "count") and base in METRICS and METRICS[base].kind == "histogram":
+        return base
+    raise UsageError(f"name[]={name}: there is no such metric; /metrics without name[] has all of them")
 
 
 def utilization(snapshot: Snapshot) -> float:

@@ -15,6 +15,7 @@ from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
+from urllib.parse import urlencode
 
 import psutil
 
@@ -185,30 +186,39 @@ class Soakd:
 
         return eventually(look, START_WITHIN, f"an answer from {url}")
 
-    def scrape(self) -> Samples:
-        """Return what /metrics shows; fail when it shows nothing."""
-        answer = get(f"{self.url}/metrics")
+    def scrape(self, *names: str) -> Samples:
+        """Return what /metrics shows, of some metrics or of all; fail when it shows nothing."""
+        query = urlencode([("name[]", name) for name in names])
+        answer = get(f"{self.url}/metrics?{query}")
         assert answer is not None
         assert answer.status == 200
         return samples(answer.text)
 
     def reaches(
-        self, condition: Callable[[Samples], bool], what: str, within: float = START_WITHIN
+        self,
+        condition: Callable[[Samples], bool],
+        what: str,
+        within: float = START_WITHIN,
+        names: Sequence[str] = (),
     ) -> Samples:
-        """Wait until the figures meet a condition and return them."""
+        """Wait until the figures meet a condition and return them: some metrics, or all, which costs more."""
 
         def look() -> Samples | None:
-            found = self.scrape()
+            found = self.scrape(*names)
             return found if condition(found) else None
 
         return eventually(look, within, what, SLOW_STEP)
 
-    def committed(self, rows: int) -> Samples:
+    def until(
+        self, condition: Callable[[float], bool], name: str, *labels: str, within: float = START_WITHIN
+    ) -> None:
+        """Wait until the sum of a metric's series with these labels meets a condition."""
+        what = f"{name} {' '.join(labels)} as wanted"
+        self.reaches(lambda found: condition(total(found, name, *labels)), what, within, [name])
+
+    def committed(self, rows: int) -> None:
         """Wait until so many rows are committed."""
-        return self.reaches(
-            lambda found: total(found, "soakd_rows_total", "outcome=committed") >= rows,
-            f"{rows} rows committed",
-        )
+        self.until(lambda seen: seen >= rows, "soakd_rows_total", "outcome=committed")
 
     @property
     def engines(self) -> list[psutil.Process]:

@@ -25,7 +25,8 @@ def test_a_killed_engine_is_replaced_and_no_row_is_lost_or_counted_twice(
     soakd: Start, target: str, shards: int
 ) -> None:
     run = soakd("--target", target, *LOAD, "--shards", str(shards)).started()
-    before = run.committed(300)
+    run.committed(300)
+    before = run.scrape()
     run.engines[0].kill()
     seen = [before]
 
@@ -36,7 +37,8 @@ def test_a_killed_engine_is_replaced_and_no_row_is_lost_or_counted_twice(
     eventually(look, 20, "a restart", SLOW_STEP)
     run.event("engine.restarted")
     goal = total(seen[-1], "soakd_rows_total", "outcome=committed") + 300
-    seen.append(run.committed(int(goal)))
+    run.committed(int(goal))
+    seen.append(run.scrape())
     for earlier, later in pairwise(seen):
         smaller = {key for key, value in counters(earlier).items() if later[key] < value}
         assert not smaller
@@ -85,7 +87,7 @@ def test_the_books_of_a_dead_engine_are_left_by_its_heir_when_the_supervisor_is_
     run.committed(100)
     run.engines[0].kill()
     run.event("engine.restarted")
-    run.committed(int(total(run.scrape(), "soakd_rows_total", "outcome=committed")) + 100)
+    run.committed(int(total(run.scrape("soakd_rows_total"), "soakd_rows_total", "outcome=committed")) + 100)
     engines = run.engines
     run.signal(signal.SIGKILL)
     run.process.wait()

@@ -5,28 +5,24 @@ import signal
 import pytest
 
 from tests.e2e.conftest import Start
-from tests.e2e.process import Samples, settings, total, verified
+from tests.e2e.process import settings, total, verified
 
 LIMIT = 300
+EXPIRED = ("soakd_consumer_rows_total", "consumer=expiry")
 LOAD = ("--duration", "0", "--write-rate", "800", "--read-rate", "200", "--batch-timeout", "2ms")
 LIMITED = settings(events__retain_rows=LIMIT, events__reads__search=20, invariants__interval="200ms")
-
-
-def expired(found: Samples) -> float:
-    """Return how many rows have been deleted."""
-    return total(found, "soakd_consumer_rows_total", "consumer=expiry")
 
 
 @pytest.mark.parametrize(("target", "shards"), [("sqlite", "2"), ("postgres", "1")], indirect=["target"])
 def test_a_week_in_short(soakd: Start, target: str, shards: str) -> None:
     """Also when engines die, the one that deletes among them, and no sequence is taken for torn."""
     run = soakd("--target", target, *LOAD, "--shards", shards, *LIMITED).started()
-    run.reaches(lambda page: expired(page) > 500, "rows deleted")
+    run.until(lambda seen: seen > 500, *EXPIRED)
     for engine in run.engines:
         engine.kill()
     run.event("engine.restarted")
-    before = expired(run.scrape())
-    run.reaches(lambda page: expired(page) > before + 500, "more rows deleted")
+    before = total(run.scrape(EXPIRED[0]), *EXPIRED)
+    run.until(lambda seen: seen > before + 500, *EXPIRED)
     run.signal(signal.SIGINT)
     assert run.wait() == 0, run.stderr
     summary = run.summary

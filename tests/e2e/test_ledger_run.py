@@ -11,7 +11,10 @@ from daemon.record.catalog_workloads import WORKLOADS
 from tests.e2e.conftest import Start
 from tests.e2e.process import command, settings, total
 
-LEDGER = ("--workload", "ledger", "--scale", "40", "--read-rate", "200")
+CONSUMED = "soakd_consumer_rows_total"
+LEDGER = (
+    "--workload", "ledger", "--scale", "40", "--read-rate", "200", "--set", "ledger.history=20",
+)  # fmt: skip
 OFTEN = settings(invariants__interval="100ms")
 # In a process of its own, with soakd's own SQLite: another library would undo the file's locks.
 _EXECUTE = """
@@ -38,8 +41,7 @@ def test_a_run_keeps_its_invariants_and_tells_of_its_consumers(
     run = soakd("--target", target, *LEDGER, "--duration", "0", *OFTEN).started()
     found = run.reaches(
         lambda page: (
-            total(page, "soakd_invariant_checks_total", "result=ok") >= 20
-            and total(page, "soakd_consumer_rows_total") > 100
+            total(page, "soakd_invariant_checks_total", "result=ok") >= 20 and total(page, CONSUMED) > 100
         ),
         "checks and consumers at work",
     )
@@ -63,11 +65,11 @@ def test_a_run_keeps_its_invariants_and_tells_of_its_consumers(
 
 def test_money_from_nowhere_ends_in_exit_code_5_and_one_line(soakd: Start, target: str) -> None:
     run = soakd("--target", target, *LEDGER, "--duration", "0", *OFTEN).started()
-    run.reaches(lambda page: total(page, "soakd_invariant_checks_total", "result=ok") >= 7, "a round")
+    run.until(lambda seen: seen >= 7, "soakd_invariant_checks_total", "result=ok")
     execute(target, "UPDATE {}ledger_wallets SET balance = balance + 1000000 WHERE id = 7")
     told = run.event("invariant.violated")
     assert told["level"] == "warning"
-    assert run.reaches(lambda page: total(page, "soakd_invariant_violations") > 0, "the violation")
+    run.until(lambda seen: seen > 0, "soakd_invariant_violations")
     run.signal(signal.SIGINT)
     assert run.wait() == 5
     assert len(run.stderr.splitlines()) == 1
@@ -78,11 +80,11 @@ def test_money_from_nowhere_ends_in_exit_code_5_and_one_line(soakd: Start, targe
 def test_a_killed_engine_leaves_everything_consistent(soakd: Start, target: str) -> None:
     """The next one goes on where the consumers were."""
     run = soakd("--target", target, *LEDGER, "--duration", "0", *OFTEN).started()
-    run.reaches(lambda page: total(page, "soakd_consumer_rows_total") > 100, "consumers at work")
+    run.until(lambda seen: seen > 100, CONSUMED)
     run.engines[0].kill()
     run.event("engine.restarted")
-    before = total(run.scrape(), "soakd_consumer_rows_total")
-    run.reaches(lambda page: total(page, "soakd_consumer_rows_total") > before + 100, "consumers at work")
+    before = total(run.scrape(CONSUMED), CONSUMED)
+    run.until(lambda seen: seen > before + 100, CONSUMED)
     run.signal(signal.SIGINT)
     assert run.wait() == 0, run.stderr
     assert {one["final"] for one in run.summary["invariants"].values()} == {"ok"}

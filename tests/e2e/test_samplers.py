@@ -24,7 +24,7 @@ def test_a_load_runs_although_no_sample_can_be_taken(soakd: Start, database: str
     postgres.execute(f'GRANT CREATE ON DATABASE "{name}" TO {role}')
     try:
         target = postgres.database_url(name, user=role)
-        often = settings(samplers__timeout="200ms", invariants__interval="100ms")
+        often = settings(samplers__timeout="400ms", invariants__interval="100ms")
         run = soakd("--target", target, "--duration", "0", *SMALL, *often)
         run.committed(50)
         off = run.event("sampler.off")
@@ -70,7 +70,8 @@ def test_samples_go_on_after_an_outage(soakd: Start, private_postgres: LocalServ
 def test_no_samples_are_taken_where_that_is_turned_off(soakd: Start, database: str) -> None:
     """Not even a connection is made for them."""
     run = soakd("--target", database, "--duration", "0", "--sample-interval", "0")
-    found = run.committed(50)
+    run.committed(50)
+    found = run.scrape()
     assert not [key for key in found if key[0].startswith(("soakd_pg_", "soakd_sampler_"))]
     run.process.terminate()
     assert run.wait() == 0, run.stderr
