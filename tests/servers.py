@@ -222,7 +222,8 @@ def _initial_data(binaries: Path) -> Path:
     folder = shared_folder("soakd-pg-initial-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     data = folder / "data"
-    arguments = ["-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync"]
+    # The WAL of a new server is one segment, which each copy would have.
+    arguments = ["-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync", "--wal-segsize=1"]
     done = subprocess.run(
         [binaries / "initdb", "-D", data, *arguments],
         cwd=folder, capture_output=True, text=True, check=False, **unprivileged(),
