@@ -112,11 +112,12 @@ class Scenes(LoadFileScheduling):  # type: ignore[misc]  # of a library without 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with whole runs, which are few and long and would keep a processor waiting at the end.
 
-    They wait for half of their time, so files of those that do not come between them.
+    They wait for half of their time, so files of those that do not come between them. Of both kinds
+    large files come first, so that nobody waits for one of them at the end.
     """
     place: dict[Path, tuple[bool, int]] = {}
     seen: Counter[bool] = Counter()
-    for path in dict.fromkeys(item.path for item in items):
+    for path in sorted({item.path for item in items}, key=lambda path: (-path.stat().st_size, path)):
         whole = "e2e" in path.parts
         place[path] = (not path.as_posix().endswith(SCENES), seen[whole] // (1 if whole else BETWEEN))
         seen[whole] += 1
