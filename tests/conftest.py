@@ -113,7 +113,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with whole runs, which are few and long and would keep a processor waiting at the end.
 
     They wait for half of their time, so files of those that do not come between them. Of both kinds
-    large files come first, so that nobody waits for one of them at the end.
+    large files come first, which take longest as a rule: nobody waits for one of them at the end.
     """
     place: dict[Path, tuple[bool, int]] = {}
     seen: Counter[bool] = Counter()

@@ -124,13 +124,16 @@ class Place(NamedTuple):
 
     settings: Settings
 
-    def run(self, check: Callable[[Rig], Awaitable[T]], *, connections: int = 3, **game: Any) -> T:
-        """Run a check on the open target; further settings of the workload may be given."""
+    def run(self, check: Callable[[Rig], Awaitable[T]], *, writers: int = 3, **game: Any) -> T:
+        """Run a check on the open target; further settings of the workload may be given.
+
+        With so many sessions that write; more are for tests of many at once.
+        """
         section = self.settings.game.model_copy(update=game)
         chosen = self.settings.model_copy(update={"game": section})
 
         async def main() -> T:
-            backend = plan.make_backend(chosen, SystemClock(), writers=connections)
+            backend = plan.make_backend(chosen, SystemClock(), writers=writers)
             await backend.open()
             try:
                 return await check(Rig(chosen, backend))

@@ -99,13 +99,16 @@ class Place(NamedTuple):
 
     settings: Settings
 
-    def run(self, check: Callable[[Rig], Awaitable[T]], *, connections: int = 3, **ledger: Any) -> T:
-        """Run a check on the open target; further settings of the workload may be given."""
+    def run(self, check: Callable[[Rig], Awaitable[T]], *, writers: int = 3, **ledger: Any) -> T:
+        """Run a check on the open target; further settings of the workload may be given.
+
+        With so many sessions that write; more are for tests of many at once.
+        """
         section = self.settings.ledger.model_copy(update=ledger)
         settings = self.settings.model_copy(update={"ledger": section})
 
         async def main() -> T:
-            backend = plan.make_backend(settings, SystemClock(), writers=connections)
+            backend = plan.make_backend(settings, SystemClock(), writers=writers)
             await backend.open()
             try:
                 return await check(Rig(settings, backend))

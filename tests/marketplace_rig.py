@@ -75,11 +75,14 @@ class Place(NamedTuple):
 
     settings: Settings
 
-    def run(self, check: Callable[[Rig], Awaitable[T]], *, connections: int = 3) -> T:
-        """Run a check on the open target."""
+    def run(self, check: Callable[[Rig], Awaitable[T]], *, writers: int = 3) -> T:
+        """Run a check on the open target.
+
+        With so many sessions that write; more are for tests of many at once.
+        """
 
         async def main() -> T:
-            backend = plan.make_backend(self.settings, SystemClock(), writers=connections)
+            backend = plan.make_backend(self.settings, SystemClock(), writers=writers)
             await backend.open()
             try:
                 return await check(Rig(self.settings, backend))

@@ -106,13 +106,16 @@ class Place(NamedTuple):
 
     settings: Settings
 
-    def run(self, check: Callable[[Rig], Awaitable[T]], target: str = "", *, connections: int = 3) -> T:
-        """Run a check on the open target, or through another address of it."""
+    def run(self, check: Callable[[Rig], Awaitable[T]], target: str = "", *, writers: int = 3) -> T:
+        """Run a check on the open target, or through another address of it.
+
+        With so many sessions that write; more are for tests of many at once.
+        """
         update = {"target": type(self.settings.target)(target)} if target else {}
         settings = self.settings.model_copy(update=update)
 
         async def main() -> T:
-            backend = plan.make_backend(settings, SystemClock(), writers=connections)
+            backend = plan.make_backend(settings, SystemClock(), writers=writers)
             await backend.open()
             try:
                 return await check(Rig(settings, backend))

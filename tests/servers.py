@@ -192,8 +192,9 @@ class Server:
         name = f"test_{uuid4().hex[:12]}"
         quoted = sql.Identifier(name).as_string()
         # Without it an empty database is written to the WAL, page by page.
-        copied = "STRATEGY file_copy" if self._kept_session().info.server_version >= 150_000 else ""
-        self._kept_session().execute(f"CREATE DATABASE {quoted} {copied}".encode())
+        session = self._kept_session()
+        copied = "STRATEGY file_copy" if session.info.server_version >= 150_000 else ""
+        session.execute(f"CREATE DATABASE {quoted} {copied}".encode())
         try:
             yield self.database_url(name)
         finally:

@@ -474,7 +474,7 @@ def test_a_command_does_not_load_the_others() -> None:
     code = (
         "import sys; from daemon.__main__ import main;"
         "main(['--version']); main(['--help']); assert 'pydantic' not in sys.modules;"
-        "main(['run', '--help']); main(['config', 'show']);"
+        "main(['run', '--help']); assert 'daemon.cli.suite' not in sys.modules; main(['config', 'show']);"
         f"print(sorted({heavy} & set(sys.modules)), file=sys.stderr)"
     )
     done = subprocess.run(

@@ -176,7 +176,7 @@ def test_everything_holds_at_every_moment_of_a_load(place: Place) -> None:
             tasks.create_task(load())
         assert await rig.violated() == {}
 
-    place.run(check, connections=20)
+    place.run(check, writers=20)
 
 
 def test_a_sample_reads_no_whole_table(place: Place) -> None:

@@ -248,7 +248,7 @@ def test_writers_at_once_neither_deadlock_nor_lose_anything(place: Place) -> Non
         assert outcomes[UNDONE] > 50
         assert await rig.violated() == {}
 
-    place.run(check, connections=20, keys="zipf", rollbacks=0.5)
+    place.run(check, writers=20, keys="zipf", rollbacks=0.5)
 
 
 def test_the_tables_neither_run_empty_nor_grow(place: Place) -> None:

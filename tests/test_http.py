@@ -412,6 +412,7 @@ def test_metrics_that_are_asked_for_are_passed_on_and_an_unknown_one_is_told() -
         assert (await client.get("/metrics?name[]=a&name%5B%5D=b&c=d")).text == "['a', 'b']"
         answer = await client.get("/metrics?name[]=a&name[]=y")
         assert (answer.status_code, answer.text) == (400, "there is no y\n")
+        assert (await client.get("/metrics?" + "a&" * 5000)).status_code == 400
 
     serve(body, render=render)
 

@@ -237,4 +237,4 @@ def test_everything_holds_at_every_moment_of_a_load(place: Place) -> None:
         await rig.catch_up()
         assert await rig.violated() == {}
 
-    place.run(check, connections=20)
+    place.run(check, writers=20)

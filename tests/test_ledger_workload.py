@@ -213,7 +213,7 @@ def test_no_request_has_two_effects_among_fifty_workers_that_replay(place: Place
         await rig.catch_up()
         assert await rig.violated() == {}
 
-    place.run(check, connections=20, replays=0.5)
+    place.run(check, writers=20, replays=0.5)
 
 
 def test_transfers_between_few_wallets_do_not_deadlock(on_postgres: Place) -> None:
@@ -231,7 +231,7 @@ def test_transfers_between_few_wallets_do_not_deadlock(on_postgres: Place) -> No
 
         await asyncio.gather(*(worker(n) for n in range(20)))
 
-    on_postgres.run(check, connections=20)
+    on_postgres.run(check, writers=20)
 
 
 def test_deadlocks_can_be_provoked_and_are_tried_again(on_postgres: Place) -> None:
@@ -244,7 +244,7 @@ def test_deadlocks_can_be_provoked_and_are_tried_again(on_postgres: Place) -> No
         assert await rig.violated() == {}
 
     writes = on_postgres.settings.ledger.writes.model_copy(update={"credit": 0, "debit": 0})
-    on_postgres.run(check, connections=10, provoke_deadlocks=True, writes=writes)
+    on_postgres.run(check, writers=10, provoke_deadlocks=True, writes=writes)
 
 
 @pytest.mark.parametrize("isolation", ["repeatable-read", "serializable"])
@@ -256,7 +256,7 @@ def test_serialization_failures_are_tried_again(on_postgres: Place, isolation: s
         await rig.catch_up()
         assert await rig.violated() == {}
 
-    on_postgres.run(check, connections=20, isolation=isolation)
+    on_postgres.run(check, writers=20, isolation=isolation)
 
 
 def test_sqlite_needs_no_retries(tmp_path: Any, request: pytest.FixtureRequest) -> None:
@@ -341,7 +341,7 @@ def test_two_of_the_same_consumer_process_nothing_twice(place: Place) -> None:
         consumed = await rig.sql("SELECT consumed FROM {positions} WHERE consumer = 'outbox_1'")
         assert consumed == [(outcomes["done"],)]
 
-    place.run(check, connections=10)
+    place.run(check, writers=10)
 
 
 def test_on_the_null_target_everything_runs() -> None:

@@ -199,4 +199,4 @@ def test_everything_holds_at_every_moment_of_a_load(place: Place) -> None:
             tasks.create_task(load())
         assert await rig.violated() == {}
 
-    place.run(check, connections=20)
+    place.run(check, writers=20)

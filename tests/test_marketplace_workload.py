@@ -229,7 +229,7 @@ def test_many_trade_at_once_without_deadlocks_and_nothing_is_lost(place: Place) 
         update={"sell_offer": 0, "buy_offer": 0, "invoice": 0}
     )
     settings = place.settings.marketplace.model_copy(update={"writes": only})
-    Place(place.settings.model_copy(update={"marketplace": settings})).run(check, connections=20)
+    Place(place.settings.model_copy(update={"marketplace": settings})).run(check, writers=20)
 
 
 def test_where_money_is_scarce_trades_are_rejected_and_nobody_gets_into_debt(place: Place) -> None:
@@ -239,7 +239,7 @@ def test_where_money_is_scarce_trades_are_rejected_and_nobody_gets_into_debt(pla
         assert outcomes["done"] > 100
         assert await rig.violated() == {}
 
-    place.run(check, connections=20)
+    place.run(check, writers=20)
 
 
 def test_no_operation_but_the_statistics_scans_a_table(place: Place) -> None:

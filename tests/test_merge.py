@@ -162,7 +162,7 @@ def test_batches_whose_commit_got_no_answer_are_counted_once(
         return cuts
 
     with before_server(postgres) as wire:
-        assert there.run(check, through(database, wire.port), connections=10) > 3
+        assert there.run(check, through(database, wire.port), writers=10) > 3
 
 
 @pytest.mark.parametrize("commits", [True, False])
@@ -251,7 +251,7 @@ def test_flushers_that_meet_in_the_same_counters_do_not_deadlock(database: str) 
         deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
         assert await rig.sql(deadlocks) == [(0,)]
 
-    there.run(check, connections=10)
+    there.run(check, writers=10)
 
 
 def test_an_event_that_cannot_be_stored_is_found_and_the_others_are_counted(place: Place) -> None:

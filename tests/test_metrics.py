@@ -154,9 +154,21 @@ def test_some_metrics_or_series_can_be_asked_for_alone() -> None:
     assert 10 < len(text.splitlines()) < len(whole) / 4
 
 
-@pytest.mark.parametrize("name", ["soakd_row_total", "up", "", "soakd_rows_total_count", "soakd_rows_total "])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "soakd_row_total",
+        "up",
+        "",
+        "soakd_rows_total_count",
+        "soakd_rows_total ",
+        "x\r\n\x1b[2J\u202e",
+        "x" * 9000,
+    ],
+)
 def test_a_metric_that_is_not_there_is_no_empty_page(name: str) -> None:
-    with pytest.raises(UsageError, match=r"name\[\]=.*there is no such metric"):
+    """Nor does it get to a terminal as it is."""
+    with pytest.raises(UsageError, match=r"^name\[\]=[ -~]{0,200}: there is no such metric; [ -~]+$"):
         render(running(), bounds=LATENCY_BOUNDS, row_bounds=row_bounds(100), names=[name])
 
 

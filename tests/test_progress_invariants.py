@@ -182,4 +182,4 @@ def test_everything_holds_at_every_moment_of_a_load(place: Place) -> None:
         for one in invariants(rig).values():
             assert await look(rig, one, scope_of(total, complete=True)) == []
 
-    place.run(check, connections=10)
+    place.run(check, writers=10)

@@ -62,7 +62,7 @@ class Commands(TyperGroup):
     """
 
     def load(self) -> None:
-        """Load all of them."""
+        """Load all of them, for whoever walks the tree."""
         for name in COMMANDS:
             self._load(name)
 
@@ -101,7 +101,8 @@ def build_app() -> typer.Typer:
 
 
 def _not_loaded() -> None:
-    """Be replaced before it is called."""
+    """Be replaced before it is called; a run that does nothing must not end well."""
+    raise AssertionError("a command that was not loaded was called")
 
 
 def _show_version(asked: bool) -> None:  # noqa: FBT001 - the signature that Typer calls

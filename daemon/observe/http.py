@@ -24,6 +24,7 @@ from daemon.observe.metrics import CONTENT_TYPE
 
 MAX_CONNECTIONS = 100
 REQUEST_TIMEOUT = 10.0  # s from connecting to a complete request head, TLS handshake apart
+LONGEST_QUERY = 8192  # characters: it is taken apart on the loop that takes the figures
 STOP_TIMEOUT = 1  # s that answers under way have at the stop
 KEEP_ALIVE = 75  # s; longer than the usual scrape interval, so that TLS is agreed once
 
@@ -183,6 +184,10 @@ class _Guard:
 
 def _application(render: Render, ready: Ready) -> Starlette:
     async def metrics(request: Request) -> Response:
+        if len(request.url.query) > LONGEST_QUERY:
+            return _text(
+                f"a query of more than {LONGEST_QUERY} characters; ask for fewer names\n", status=400
+            )
         try:
             text = render(request.query_params.getlist("name[]"))
         except UsageError as error:

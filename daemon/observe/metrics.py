@@ -51,7 +51,7 @@ class SnapshotCollector:
         *,
         bounds: Sequence[float],
         row_bounds: Sequence[float],
-        names: Collection[str] = METRICS.keys(),
+        wanted: Collection[str],
     ) -> None:
         """Prepare.
 
@@ -59,9 +59,9 @@ class SnapshotCollector:
             snapshot: the merged figures of all shards.
             bounds: bucket bounds of the latency histograms, s, ascending.
             row_bounds: bucket bounds of the histograms that count rows, ascending.
-            names: of the metrics that are wanted.
+            wanted: names of metrics.
         """
-        self._names = names
+        self._wanted = wanted
         self._snapshot = snapshot
         self._bounds = (bounds, _edges(bounds))
         self._row_bounds = (row_bounds, _edges(row_bounds))
@@ -75,7 +75,7 @@ class SnapshotCollector:
         for key, histogram in self._snapshot.histograms.items():
             histograms[key[0]][key[1:]] = histogram
         for name, metric in METRICS.items():
-            if name not in self._names:
+            if name not in self._wanted:
                 continue
             if metric.kind == "counter" and name in counters:
                 yield _counter(name, metric.help, metric.labels, counters[name])
@@ -112,7 +112,7 @@ def render(
     """
     wanted = {_metric(name) for name in names} or METRICS.keys()
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(SnapshotCollector(snapshot, bounds=bounds, row_bounds=row_bounds, names=wanted))
+    registry.register(SnapshotCollector(snapshot, bounds=bounds, row_bounds=row_bounds, wanted=wanted))
     return generate_latest(registry)
 
 
@@ -123,7 +123,8 @@ def _metric(name: str) -> str:
         return name
     if end in ("bucket", "sum", "count") and base in METRICS and METRICS[base].kind == "histogram":
         return base
-    raise UsageError(f"name[]={name}: there is no such metric; /metrics without name[] has all of them")
+    shown = ascii(name[:100]).strip("'\"")  # it goes to a terminal
+    raise UsageError(f"name[]={shown}: there is no such metric; /metrics without name[] has all of them")
 
 
 def utilization(snapshot: Snapshot) -> float:

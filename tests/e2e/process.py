@@ -213,8 +213,10 @@ class Soakd:
         self, condition: Callable[[float], bool], name: str, *labels: str, within: float = START_WITHIN
     ) -> None:
         """Wait until the sum of a metric's series with these labels meets a condition."""
-        what = f"{name} {' '.join(labels)} as wanted"
-        self.reaches(lambda found: condition(total(found, name, *labels)), what, within, [name])
+        give_up = time.monotonic() + within
+        while not condition(seen := total(self.scrape(name), name, *labels)):
+            assert time.monotonic() < give_up, f"not within {within} s: {name} {labels} is {seen}"
+            time.sleep(SLOW_STEP)
 
     def committed(self, rows: int) -> None:
         """Wait until so many rows are committed."""

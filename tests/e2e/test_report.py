@@ -128,7 +128,7 @@ class Watched:
                 spent(2.0)
 
     def check_hog(self, report: Mapping[str, Any]) -> None:
-        """See the processors named, if they were not busy before and after as well."""
+        """See the processors named, if they were not busy before, nor for most of the run."""
         if "hog" in self.done and not self._busy():
             assert self.reasons(report, "hog").keys() & {"processor", "generator"}, outline(report)
 
