@@ -191,8 +191,8 @@ class Server:
         """Create an empty database, give its URL, and drop it."""
         name = f"test_{uuid4().hex[:12]}"
         quoted = sql.Identifier(name).as_string()
-        # Without it an empty database is written to the WAL, page by page.
         session = self._kept_session()
+        # Without it an empty database is written to the WAL, page by page.
         copied = "STRATEGY file_copy" if session.info.server_version >= 150_000 else ""
         session.execute(f"CREATE DATABASE {quoted} {copied}".encode())
         try:
@@ -207,7 +207,7 @@ class Server:
             self._session = None
 
     def _kept_session(self) -> psycopg.Connection:
-        """Return the session that makes databases: a new one would take as long as an empty database does."""
+        """Return the session that makes databases: two new ones take as long as making and dropping one."""
         if self._session is not None:
             with contextlib.suppress(psycopg.OperationalError):  # the server was restarted
                 self._session.execute("SELECT 1")

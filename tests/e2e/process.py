@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 import os
 import re
 import signal
@@ -41,11 +42,13 @@ SLOW_STEP = 0.3  # s between two looks that are a load of their own, as scrapes 
 UNHURRIED = ("--set", "pools.write_think_time=25ms", "--set", "pools.read_think_time=25ms")
 
 
-def eventually(look: Callable[[], T | None], within: float, what: str, step: float = STEP) -> T:
-    """Return the first thing but None that `look` sees; fail when there is none in time."""
+def eventually(
+    look: Callable[[], T | None], within: float, what: str | Callable[[], str], step: float = STEP
+) -> T:
+    """Return the first thing but None that `look` sees; fail when there is none in time, and say what."""
     give_up = time.monotonic() + within
     while (seen := look()) is None:
-        assert time.monotonic() < give_up, f"not within {within} s: {what}"
+        assert time.monotonic() < give_up, f"not within {within} s: {what() if callable(what) else what}"
         time.sleep(step)
     return seen
 
@@ -195,16 +198,12 @@ class Soakd:
         return samples(answer.text)
 
     def reaches(
-        self,
-        condition: Callable[[Samples], bool],
-        what: str,
-        within: float = START_WITHIN,
-        names: Sequence[str] = (),
+        self, condition: Callable[[Samples], bool], what: str, within: float = START_WITHIN
     ) -> Samples:
-        """Wait until the figures meet a condition and return them: some metrics, or all, which costs more."""
+        """Wait until the figures meet a condition and return them; `until` is cheaper, of one metric."""
 
         def look() -> Samples | None:
-            found = self.scrape(*names)
+            found = self.scrape()
             return found if condition(found) else None
 
         return eventually(look, within, what, SLOW_STEP)
@@ -213,10 +212,14 @@ class Soakd:
         self, condition: Callable[[float], bool], name: str, *labels: str, within: float = START_WITHIN
     ) -> None:
         """Wait until the sum of a metric's series with these labels meets a condition."""
-        give_up = time.monotonic() + within
-        while not condition(seen := total(self.scrape(name), name, *labels)):
-            assert time.monotonic() < give_up, f"not within {within} s: {name} {labels} is {seen}"
-            time.sleep(SLOW_STEP)
+        seen = math.nan
+
+        def look() -> bool | None:
+            nonlocal seen
+            seen = total(self.scrape(name), name, *labels)
+            return condition(seen) or None
+
+        eventually(look, within, lambda: f"{name} {' '.join(labels)} is {seen}", SLOW_STEP)
 
     def committed(self, rows: int) -> None:
         """Wait until so many rows are committed."""
